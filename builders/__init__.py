@@ -1,0 +1,1 @@
+"""From a build request to a checked wheel: targets, requirements, sandbox, pool."""

@@ -1,0 +1,59 @@
+"""Why a build ended without a wheel: three families that are treated differently.
+
+    BuildEnded
+    ├── PackageFault          the package's: recorded, remembered for a while
+    ├── InfrastructureFault   ours: retried with back-off, never held against the package
+    └── Cancelled             nobody's: there is no longer anything to build
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Stage = Literal["fetch", "unpack", "plan", "requires", "install", "metadata", "build", "collect", "repair", "check", "publish"]
+"""Where in a build something happened, in this order."""
+
+
+class BuildEnded(Exception):
+    """Base of all that ends a build without a wheel."""
+
+
+class PackageFault(BuildEnded):
+    """The package cannot be built here: asking again gives the same answer."""
+
+    def __init__(self, stage: Stage, kind: str, line: str) -> None:
+        super().__init__(f"{stage}: {kind}: {line}")
+        self.stage: Stage = stage
+        self.kind = kind
+        """Dotted class such as ``syslib.header``, ``limit.time``, ``output.bad-record``."""
+        self.line = line
+        """The first telling line, one line of plain text of at most 500 characters."""
+
+
+class InfrastructureFault(BuildEnded):
+    """We failed: no worker, no disk, no upstream. The package is not to blame."""
+
+    def __init__(self, kind: str, line: str) -> None:
+        super().__init__(f"{kind}: {line}")
+        self.kind = kind
+        """Dotted class that begins with ``infra.``."""
+        self.line = line
+
+
+class Cancelled(BuildEnded):
+    """There is nothing to build any more: the sdist is yanked or gone, or upstream has a wheel, or an operator said so."""
+
+    def __init__(self, kind: str, line: str) -> None:
+        super().__init__(f"{kind}: {line}")
+        self.kind = kind
+        """``cancelled.yanked``, ``cancelled.removed``, ``cancelled.superseded``, ``cancelled.purged``."""
+        self.line = line
+
+
+class NeedsBuild(BuildEnded):
+    """A build requirement has no wheel: the build waits until that wheel is built, then starts again."""
+
+    def __init__(self, project: str, version: str) -> None:
+        super().__init__(f"the build requirement {project}=={version} has no wheel")
+        self.project = project
+        self.version = version

@@ -1,0 +1,80 @@
+"""Build requests and the records of their builds."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildRequest:
+    """One wheel to build. Equal requests are one build, on one machine or on fifty."""
+
+    project: str
+    """Normalised name."""
+    version: str
+    """Normalised version (PEP 440)."""
+    sdist: str
+    """File name of the sdist."""
+    sdist_sha256: str
+    target: str
+    """Slug of the target's environment."""
+
+    @property
+    def key(self) -> str:
+        """What makes two requests the same build: 64 hexadecimal digits."""
+        parts = (self.project, self.version, self.sdist_sha256, self.target)
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+class BuildState(StrEnum):
+    """Where a build stands. `TRANSITIONS` says which state may follow which."""
+
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+TRANSITIONS: dict[BuildState, frozenset[BuildState]] = {
+    BuildState.QUEUED: frozenset({BuildState.RUNNING, BuildState.CANCELLED, BuildState.FAILED}),
+    BuildState.RUNNING: frozenset(
+        {BuildState.QUEUED, BuildState.SUCCEEDED, BuildState.FAILED, BuildState.CANCELLED}
+    ),
+    BuildState.SUCCEEDED: frozenset(),
+    BuildState.FAILED: frozenset(),
+    BuildState.CANCELLED: frozenset(),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """One record of the queue: a request and how far it has come. Times are UTC."""
+
+    id: int
+    request: BuildRequest
+    state: BuildState
+    attempts: int
+    """How often it was started; an infrastructure fault puts it back and it is started again."""
+    created: datetime
+    started: datetime | None = None
+    finished: datetime | None = None
+    fault: str | None = None
+    """Dotted class of what ended it, for FAILED and CANCELLED; of the last setback while QUEUED again."""
+    stage: str | None = None
+    line: str | None = None
+    """First telling line of the fault."""
+    expires: datetime | None = None
+    """A failure is held against the request until then; None for ever."""
+    waits_for: int | None = None
+    """The build of a build requirement that must end first."""
+    log_sha256: str | None = None
+    wheel: str | None = None
+    """File name of the wheel, for SUCCEEDED."""
+    wheel_sha256: str | None = None

@@ -1,0 +1,114 @@
+"""The `Sandbox` port: run one command with these mounts and limits, nothing else; and bubblewrap, which does it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from pathlib import Path
+
+T = TypeVar("T")
+Overrun = Literal["time", "silence", "memory", "log", "dialogue"]
+"""The limit whose overrun made the host end the command."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Upper bounds of one command and everything that it starts. Bytes and seconds."""
+
+    memory_bytes: int = 2 << 30
+    address_space_bytes: int = 8 << 30
+    disk_bytes: int = 1 << 30
+    file_bytes: int = 512 << 20
+    processes: int = 256
+    wall_seconds: float = 900
+    """Time that the host takes to answer the command is not counted."""
+    silence_seconds: float = 300
+    cpu_seconds: int = 3600
+    log_bytes: int = 1 << 20
+    """Kept of the log's head, and again of its tail; 256 times as much ends the command."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """A file or folder of the host, readable inside, never writable."""
+
+    source: Path
+    target: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """What to run inside. Two more arguments are appended: the file descriptors to read answers from and to write messages to."""
+
+    argv: tuple[str, ...]
+    mounts: tuple[Mount, ...]
+    limits: Limits
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a command ended, and what it printed."""
+
+    exit_code: int
+    """As a shell gives it: 128 + the signal's number where one ended it."""
+    overrun: Overrun | None
+    log: bytes
+    """Head and tail of what it printed."""
+    seconds: float
+    peak_memory_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Isolation:
+    """What this machine can isolate: tried, not guessed."""
+
+    level: Literal["2", "2u", "0"]
+    """``2`` full profile with an own user and a memory cgroup, ``2u`` without either, ``0`` nothing is built."""
+    sentences: tuple[str, ...]
+    """In plain words: what holds, what is missing, what to do about it."""
+
+    @property
+    def can_build(self) -> bool:
+        """Whether anything may be built here."""
+        return self.level != "0"
+
+
+class Channel(Protocol):
+    """The dialogue with the command inside, which is trusted in nothing: every message is bounded."""
+
+    async def receive(self) -> dict[str, Any] | None:
+        """Return the next message, None at the end. Raise `DialogueError` for one that is none, or too long, or one too many."""
+        ...
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """Answer with one JSON object."""
+        ...
+
+    async def receive_bytes(self, size: int, file: BinaryIO) -> None:
+        """Copy exactly that many bytes into the file. Raise `DialogueError` where fewer come."""
+        ...
+
+
+class DialogueError(Exception):
+    """What came from inside is no message, or not as announced."""
+
+
+class Sandbox(Protocol):
+    """Run one command at a time, isolated. One instance is one slot of the pool."""
+
+    async def run(self, command: Command, talk: Callable[[Channel], Awaitable[T]]) -> tuple[T | None, Ending]:
+        """Run the command, hold the dialogue, wait until every process of it is dead.
+
+        The first value is what ``talk`` returned, None where the command ended or was ended before. An exception
+        of ``talk`` ends the command and is raised. Cancellation ends the command as well. Raise
+        `InfrastructureFault` where the sandbox itself could not be set up.
+        """
+        ...
+
+    async def probe(self) -> Isolation:
+        """Try what this slot isolates."""
+        ...

@@ -1,0 +1,1 @@
+"""Settings: schema, defaults, loading."""

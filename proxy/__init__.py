@@ -1,0 +1,1 @@
+"""The index server: web, use cases, upstream, pages, blobs, records."""
