@@ -1,0 +1,1 @@
+"""Legal implementations for tests: an index on a real socket, sdists, wheels, the dial guard."""
