@@ -1,0 +1,197 @@
+"""The `Sandbox` port by bubblewrap: namespaces, a system call filter, limits, and an end that leaves nothing alive."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from buildthrough.builders import seccomp
+from buildthrough.builders.cgroup import Cgroup, Usage
+from buildthrough.builders.channel import LONGEST_LINE, PipeChannel
+from buildthrough.builders.clock import Clock
+from buildthrough.builders.faults import InfrastructureFault
+from buildthrough.builders.host import count_tasks, survey_host
+from buildthrough.builders.isolation import probe
+from buildthrough.builders.log import Log
+from buildthrough.builders.pipes import Pipes
+from buildthrough.builders.profile import ETC_FILES, Descriptors, Host, command_line
+from buildthrough.builders.sandbox import Ending
+from buildthrough.builders.supervision import Supervision
+from buildthrough.builders.tree import Tree
+from buildthrough.builders.watchdog import MemoryWatchdog
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from buildthrough.builders.sandbox import Channel, Command, Isolation
+    from buildthrough.builders.slot import Slot
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """All that is decided before anything is opened."""
+
+    command: Command
+    host: Host
+    architecture: seccomp.Architecture
+    user: tuple[int, int] | None
+    processes: int
+    cgroup: Cgroup | None
+    stop: asyncio.Event
+    """Set when the caller does not want the command any longer."""
+
+
+class BubblewrapSandbox:
+    """One slot of the pool. Opens nothing until a command runs."""
+
+    def __init__(self, slot: Slot, work: Path, *, host: Host | None = None) -> None:
+        """Run commands in ``slot``; ``work`` is a folder of the host of which nothing may be seen inside."""
+        self._slot = slot
+        self._work = work
+        self._host = host
+        self._turn = asyncio.Lock()
+
+    async def run(self, command: Command, talk: Callable[[Channel], Awaitable[T]]) -> tuple[T | None, Ending]:
+        """Run the command, hold the dialogue, wait until every process of it is dead. See `Sandbox.run`."""
+        async with self._turn:
+            stop = asyncio.Event()
+            running = asyncio.create_task(self._run(command, talk, stop))
+            cancelled: asyncio.CancelledError | None = None
+            while not running.done():
+                try:
+                    await asyncio.wait({running})
+                except asyncio.CancelledError as error:  # not handed on: what runs has to clean up
+                    cancelled = error
+                    stop.set()
+            if cancelled is None:
+                return running.result()
+            if not running.cancelled():
+                running.exception()  # seen; the caller has left
+            raise cancelled
+
+    async def probe(self) -> Isolation:
+        """Try what this slot isolates. See `Sandbox.probe`."""
+        return await probe(self, self._slot, self._work)
+
+    async def _run(
+        self, command: Command, talk: Callable[[Channel], Awaitable[T]], stop: asyncio.Event
+    ) -> tuple[T | None, Ending]:
+        plan = await asyncio.to_thread(self._plan, command, stop)
+        if plan.cgroup is None:
+            return await _run_in_pipes(plan, talk)
+        limits = command.limits
+        try:
+            await asyncio.to_thread(plan.cgroup.create, memory_bytes=limits.memory_bytes, processes=limits.processes)
+            return await _run_in_pipes(plan, talk)
+        finally:
+            await asyncio.to_thread(plan.cgroup.remove)
+
+    def _plan(self, command: Command, stop: asyncio.Event) -> _Plan:
+        """Refuse what would not isolate, and look at the machine. Blocking."""
+        slot = self._slot
+        if (os.geteuid() if slot.uid is None else slot.uid) == 0:
+            raise InfrastructureFault("infra.sandbox", "nothing is built as root: root inside would be root outside")
+        if self._host is None:
+            self._host = survey_host()
+        processes = command.limits.processes
+        return _Plan(
+            command=command,
+            host=self._host,
+            architecture=_architecture(),
+            user=slot.user,
+            processes=processes if slot.uid is not None else processes + count_tasks(os.geteuid()),
+            cgroup=None if slot.hierarchy is None else Cgroup(slot.hierarchy, slot.index),
+            stop=stop,
+        )
+
+
+async def _run_in_pipes(plan: _Plan, talk: Callable[[Channel], Awaitable[T]]) -> tuple[T | None, Ending]:
+    limits = plan.command.limits
+    clock = Clock()
+    async with Pipes() as pipes:
+        log, log_end = await pipes.reader(lambda: Log(limits.log_bytes, clock.hear))
+        if plan.user is not None:
+            os.fchown(log_end, *plan.user)  # else opening /dev/stderr, as scripts do, is refused
+        messages, messages_end = await pipes.stream(LONGEST_LINE)
+        answers, answers_end = await pipes.writer()
+        status, status_end = await pipes.stream(LONGEST_LINE)
+        descriptors = Descriptors(
+            etc={path: pipes.file(content) for path, content in ETC_FILES.items()},
+            seccomp=pipes.file(seccomp.program(plan.architecture, memfd=plan.cgroup is not None)),
+            status=status_end,
+            answers=answers_end,
+            messages=messages_end,
+        )
+        tree = await _start(plan, descriptors, log_end, status)
+        pipes.close_inner()
+        supervision = Supervision(
+            tree=tree,
+            channel=PipeChannel(messages, answers, clock),
+            log=log,
+            clock=clock,
+            limits=limits,
+            watchdog=MemoryWatchdog(tree.found, limits.memory_bytes) if plan.cgroup is None else None,
+            stop=plan.stop,
+        )
+        return await _outcome(plan, supervision, tree, talk)
+
+
+async def _start(plan: _Plan, descriptors: Descriptors, log: int, status: asyncio.StreamReader) -> Tree:
+    argv = command_line(
+        plan.command,
+        host=plan.host,
+        descriptors=descriptors,
+        user=plan.user,
+        cgroups=() if plan.cgroup is None else plan.cgroup.procs,
+        processes=plan.processes,
+    )
+    try:
+        return await Tree.start(argv, log=log, inherited=descriptors.numbers, status=status)
+    except OSError as error:
+        raise InfrastructureFault("infra.sandbox", f"the sandbox cannot be started: {error}") from error
+
+
+async def _outcome(
+    plan: _Plan, supervision: Supervision, tree: Tree, talk: Callable[[Channel], Awaitable[T]]
+) -> tuple[T | None, Ending]:
+    fault: Exception | None = None
+    value: T | None = None
+    try:
+        value = await supervision.hold(talk)
+    except Exception as error:  # noqa: BLE001 # raised again below, unless there was nothing to talk to
+        fault = error
+    usage = Usage(peak_bytes=supervision.peak_memory_bytes, oom_kills=0)
+    if plan.cgroup is not None:
+        usage = await asyncio.to_thread(plan.cgroup.usage)
+    overrun = "memory" if usage.oom_kills else supervision.overrun
+    if not (tree.ran or overrun or plan.stop.is_set()):
+        raise InfrastructureFault("infra.sandbox", _complaint(supervision.log)) from fault
+    if fault is not None:
+        raise fault
+    return value, Ending(
+        exit_code=supervision.exit_code,
+        overrun=overrun,
+        log=supervision.log,
+        seconds=supervision.seconds,
+        peak_memory_bytes=usage.peak_bytes,
+    )
+
+
+def _complaint(log: bytes) -> str:
+    """Return what the programs that set the sandbox up said last."""
+    lines = log.decode("utf-8", "replace").strip().splitlines()
+    return f"the sandbox cannot be set up: {lines[-1][:400] if lines else 'no reason was given'}"
+
+
+def _architecture() -> seccomp.Architecture:
+    machine = platform.machine()
+    for architecture in seccomp.AUDIT_ARCH:
+        if architecture == machine:
+            return architecture
+    raise InfrastructureFault("infra.sandbox", f"there is no system call filter for {machine} machines")

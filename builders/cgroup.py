@@ -1,0 +1,225 @@
+"""Memory and process limits of a whole command by control groups, version 1 or 2. All calls block for microseconds."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from buildthrough.builders.faults import InfrastructureFault
+
+_NAME = re.compile(r"buildthrough-(?P<supervisor>\d+)-\d+")
+_REMOVAL_SECONDS = 2.0
+_NO_SLOT = 999999
+_CONTROLLERS = "+memory +pids"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hierarchy:
+    """Where this process may make control groups."""
+
+    version: Literal[1, 2]
+    memory: Path
+    """The group under which we make ours, in the hierarchy of the memory controller."""
+    pids: Path
+    """The same for the pids controller; with version 2 the same folder."""
+
+    @property
+    def parents(self) -> tuple[Path, ...]:
+        """The different ones of the two."""
+        return (self.memory,) if self.memory == self.pids else (self.memory, self.pids)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a group has counted since it was made."""
+
+    peak_bytes: int | None
+    oom_kills: int
+
+
+class Cgroup:
+    """The group of one slot, made for each command anew so that its counters begin at zero."""
+
+    def __init__(self, hierarchy: Hierarchy, slot: int) -> None:
+        name = f"buildthrough-{os.getpid()}-{slot}"
+        self._version = hierarchy.version
+        self._memory = hierarchy.memory / name
+        self._folders = tuple(parent / name for parent in hierarchy.parents)
+
+    @property
+    def procs(self) -> tuple[Path, ...]:
+        """The files to write "0" to in order to join."""
+        return tuple(folder / "cgroup.procs" for folder in self._folders)
+
+    def create(self, *, memory_bytes: int, processes: int) -> None:
+        """Make it with its limits. Raise `InfrastructureFault` where the kernel refuses."""
+        try:
+            for folder in self._folders:
+                _remove(folder)
+                folder.mkdir()
+            if self._version == 1:
+                _write(self._memory, "memory.limit_in_bytes", memory_bytes)
+                _write_if_there(self._memory, "memory.memsw.limit_in_bytes", memory_bytes)
+            else:
+                _write(self._memory, "memory.max", memory_bytes)
+                _write_if_there(self._memory, "memory.swap.max", 0)
+                _write_if_there(self._memory, "memory.oom.group", 1)
+            _write(self._folders[-1], "pids.max", processes)
+        except OSError as error:
+            raise InfrastructureFault("infra.sandbox", f"the control group cannot be made: {error}") from error
+
+    def usage(self) -> Usage:
+        """Read the counters."""
+        peak, kills = (
+            ("memory.max_usage_in_bytes", "memory.oom_control")
+            if self._version == 1
+            else ("memory.peak", "memory.events")
+        )
+        return Usage(
+            peak_bytes=_read_number(self._memory / peak), oom_kills=_read_key(self._memory / kills, "oom_kill")
+        )
+
+    def remove(self) -> None:
+        """Kill what is still in it and remove it. Raise `InfrastructureFault` where it stays."""
+        try:
+            for folder in self._folders:
+                _remove(folder)
+        except OSError as error:
+            raise InfrastructureFault("infra.sandbox", f"the control group cannot be removed: {error}") from error
+
+
+def find_hierarchy() -> Hierarchy | None:
+    """Return where control groups with memory and process limits can be made; None where nowhere. Blocking."""
+    mounts = _mounts(Path("/proc/self/mountinfo").read_text())
+    own = _own_groups(Path("/proc/self/cgroup").read_text())
+    if "memory" in mounts and "pids" in mounts:
+        memory, pids = (_under(*mounts[name], own.get(name, "/")) for name in ("memory", "pids"))
+        if _can_make(memory) and _can_make(pids):
+            return Hierarchy(version=1, memory=memory, pids=pids)
+    if "" in mounts:
+        folder, root = mounts[""]
+        for parent in (_in_root(folder), _in_own(_under(folder, root, own.get("", "/")))):
+            if parent is not None:
+                return Hierarchy(version=2, memory=parent, pids=parent)
+    return None
+
+
+def remove_stale(hierarchy: Hierarchy) -> None:
+    """Remove the groups of servers that have died, and our own leftovers. Blocking."""
+    for parent in hierarchy.parents:
+        for folder in parent.glob("buildthrough-*"):
+            match = _NAME.fullmatch(folder.name)
+            if match and (match["supervisor"] == str(os.getpid()) or not Path("/proc", match["supervisor"]).exists()):
+                with suppress(OSError):  # another server may be at the same
+                    _remove(folder)
+
+
+def _mounts(mountinfo: str) -> dict[str, tuple[Path, str]]:
+    """By controller, "" for version 2: where its hierarchy is mounted, and which part of it (proc(5))."""
+    mounts: dict[str, tuple[Path, str]] = {}
+    for line in mountinfo.splitlines():
+        before, _, after = line.partition(" - ")
+        kind, _, options = after.split(" ", 2)
+        root, folder = before.split(" ")[3:5]
+        if kind == "cgroup2":
+            mounts.setdefault("", (Path(folder), root))
+        elif kind == "cgroup":
+            for option in options.split(" ")[-1].split(","):
+                mounts.setdefault(option, (Path(folder), root))
+    return mounts
+
+
+def _own_groups(text: str) -> dict[str, str]:
+    """By controller, "" for version 2: the group of this process (cgroups(7))."""
+    rows = [line.split(":", 2) for line in text.splitlines()]
+    return {name: path for _, names, path in rows for name in names.split(",")}
+
+
+def _under(folder: Path, root: str, group: str) -> Path:
+    """Find the folder of a group. A group outside of the mounted part is not ours to use; the mounted part is."""
+    base = root.rstrip("/")
+    inside = group.removeprefix(base) if group == base or group.startswith(f"{base}/") else "/"
+    return folder / inside.lstrip("/")
+
+
+def _can_make(parent: Path) -> bool:
+    probe = parent / f"buildthrough-{os.getpid()}-{_NO_SLOT}"
+    try:
+        _remove(probe)
+        probe.mkdir()
+        _remove(probe)
+    except OSError:
+        return False
+    return True
+
+
+def _in_root(root: Path) -> Path | None:
+    """Make our group in the root of version 2, where the real root may: it may hold processes and groups at once."""
+    parent = root / "buildthrough"
+    try:
+        _write(root, "cgroup.subtree_control", _CONTROLLERS)
+        parent.mkdir(exist_ok=True)
+        _write(parent, "cgroup.subtree_control", _CONTROLLERS)
+    except OSError:
+        return None
+    return parent if _can_make(parent) else None
+
+
+def _in_own(own: Path) -> Path | None:
+    """Use a group that was handed over to us, which needs its processes moved into a leaf first."""
+    leaf = own / "buildthrough-server"
+    try:
+        leaf.mkdir(exist_ok=True)
+        for pid in (own / "cgroup.procs").read_text().split():
+            _write(leaf, "cgroup.procs", pid)
+        _write(own, "cgroup.subtree_control", _CONTROLLERS)
+    except OSError:
+        return None
+    return own if _can_make(own) else None
+
+
+def _remove(folder: Path) -> None:
+    """Kill what is in a group and remove it; it stays busy for moments after the last process ended."""
+    deadline = time.monotonic() + _REMOVAL_SECONDS
+    while True:
+        try:
+            for pid in (folder / "cgroup.procs").read_text().split():
+                with suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
+            folder.rmdir()
+        except FileNotFoundError:
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.005)
+        else:
+            return
+
+
+def _write(folder: Path, name: str, value: object) -> None:
+    with (folder / name).open("r+") as file:  # never made: a file that is not there is a controller that is not on
+        file.write(str(value))
+
+
+def _write_if_there(folder: Path, name: str, value: object) -> None:
+    with suppress(FileNotFoundError):  # depends on the kernel's configuration and age
+        _write(folder, name, value)
+
+
+def _read_number(file: Path) -> int | None:
+    try:
+        return int(file.read_text())
+    except FileNotFoundError:  # memory.peak came with Linux 5.19
+        return None
+
+
+def _read_key(file: Path, key: str) -> int:
+    rows = dict(line.split(" ", 1) for line in file.read_text().splitlines())
+    return int(rows.get(key, 0))

@@ -1,0 +1,70 @@
+"""The time that a command takes itself, without the time that it waits for the host."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from time import monotonic
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from buildthrough.builders.sandbox import Limits
+
+_SHORTEST_WAIT = 0.01
+
+
+class Clock:
+    """Runs from the start; stands still while the host works out an answer. Seconds."""
+
+    def __init__(self, now: Callable[[], float] = monotonic) -> None:
+        self._now = now
+        self._counted = 0.0
+        self._running_since: float | None = now()
+        self._heard = 0.0
+
+    @property
+    def elapsed(self) -> float:
+        """Time counted so far."""
+        running = 0.0 if self._running_since is None else self._now() - self._running_since
+        return self._counted + running
+
+    @property
+    def quiet(self) -> float:
+        """Time counted since the command was last heard of."""
+        return self.elapsed - self._heard
+
+    def hear(self) -> None:
+        """Note a sign of life: a message, or output."""
+        self._heard = self.elapsed
+
+    def stop(self) -> None:
+        """Stand still: it is the host's turn."""
+        self._counted = self.elapsed
+        self._running_since = None
+
+    def start(self) -> None:
+        """Run on: the host is done, or waits for the command."""
+        if self._running_since is None:
+            self._running_since = self._now()
+
+    @contextmanager
+    def commands_turn(self) -> Iterator[None]:
+        """Run while the host waits for the command, then stand still."""
+        self.start()
+        try:
+            yield
+        finally:
+            self.stop()
+
+    async def overrun(self, limits: Limits) -> Literal["time", "silence"]:
+        """Wait until a limit of time is overrun and return which."""
+        while True:
+            left = limits.wall_seconds - self.elapsed
+            if left <= 0:
+                return "time"
+            patience = limits.silence_seconds - self.quiet
+            if patience <= 0:
+                return "silence"
+            await asyncio.sleep(max(min(left, patience), _SHORTEST_WAIT))

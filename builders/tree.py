@@ -1,0 +1,136 @@
+"""The processes of one command: bwrap, and below it everything in the command's own pid namespace."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from buildthrough.builders.faults import InfrastructureFault
+
+if TYPE_CHECKING:
+    from asyncio.subprocess import Process
+    from collections.abc import Sequence
+
+_SET_UP_SECONDS = 1.0
+_REAP_SECONDS = 5.0
+_DEATH_SECONDS = 30.0
+_SIGNALLED = 128
+
+
+class Tree:
+    """Started, killed and waited for as a whole: when pid 1 of a pid namespace is dead, all of it is."""
+
+    def __init__(self, bwrap: Process, status: asyncio.StreamReader) -> None:
+        """Take over a bwrap that reports on ``status`` (``--json-status-fd``)."""
+        self._bwrap = bwrap
+        self._status = status
+        self._resources = ExitStack()
+        self._init: int | None = None
+        self._reported = asyncio.create_task(self._follow())
+        self._found = asyncio.Event()
+        self.pid: int | None = None
+        """Of the command itself, pid 1 inside, as the host counts."""
+        self.ran = False
+        """Whether the command was really started; holds once everything is dead."""
+
+    @classmethod
+    async def start(
+        cls, argv: Sequence[str], *, log: int, inherited: Sequence[int], status: asyncio.StreamReader
+    ) -> Tree:
+        """Start it with only these descriptors, in the event loop's thread: it dies with the thread that starts it."""
+        bwrap = await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            env={"PATH": "/usr/bin:/bin:/usr/sbin:/sbin"},
+            pass_fds=inherited,
+        )
+        return cls(bwrap, status)
+
+    async def found(self) -> int | None:
+        """Wait until the command's pid is known and return it; None where it came to nothing."""
+        await self._found.wait()
+        return self.pid
+
+    async def wait(self) -> int:
+        """Wait until everything is dead. Return the exit code as a shell gives it."""
+        code = await self._bwrap.wait()
+        await self._reported
+        if self._init is not None:  # bwrap may have been killed before its child
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._init, signal.SIGKILL)
+            await _dead(self._init)
+        return _SIGNALLED - code if code < 0 else code
+
+    async def kill(self) -> int:
+        """Kill everything, wait until it is dead, and return the exit code.
+
+        Raise `InfrastructureFault` where something does not die.
+        """
+        try:
+            async with asyncio.timeout(_DEATH_SECONDS):
+                return await self._kill()
+        except TimeoutError:
+            raise InfrastructureFault("infra.sandbox", "processes of a build do not die") from None
+        finally:
+            self._resources.close()
+
+    async def _kill(self) -> int:
+        """Kill pid 1 of the namespace first, so that bwrap reaps it, and not the host's init."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SET_UP_SECONDS):
+                await self._found.wait()
+        if self._init is not None:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._init, signal.SIGKILL)
+            await _dead(self._init)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_REAP_SECONDS):
+                    await self._bwrap.wait()
+        with suppress(ProcessLookupError):
+            self._bwrap.kill()
+        return await self.wait()
+
+    async def _follow(self) -> None:
+        """Read bwrap's report: the pid at once, the exit code at the end if the command was started at all."""
+        try:
+            while line := await self._status.readline():
+                report: dict[str, Any] = json.loads(line)
+                if "child-pid" in report:
+                    self._hold(report["child-pid"])
+                self.ran = self.ran or "exit-code" in report
+        finally:
+            self._found.set()
+
+    def _hold(self, pid: int) -> None:
+        """Get a hold on the process, so that its number cannot come to mean another one."""
+        with suppress(ProcessLookupError, FileNotFoundError):  # it has ended meanwhile
+            descriptor = os.pidfd_open(pid)
+            self._resources.callback(os.close, descriptor)
+            if f"\nPPid:\t{self._bwrap.pid}\n" in Path(f"/proc/{pid}/status").read_text():
+                self._init = descriptor
+                self.pid = pid
+        self._found.set()
+
+
+async def _dead(process: int) -> None:
+    """Wait until the process behind a pidfd, and with it its pid namespace, is dead."""
+    loop = asyncio.get_running_loop()
+    dead = loop.create_future()
+
+    def note() -> None:
+        if not dead.done():
+            dead.set_result(None)
+
+    loop.add_reader(process, note)
+    try:
+        await dead
+    finally:
+        loop.remove_reader(process)
