@@ -24,10 +24,14 @@ System = Literal["manylinux", "musllinux", "macosx", "win"]
 _LEGACY = {(2, 17): "manylinux2014", (2, 12): "manylinux2010", (2, 5): "manylinux1"}
 _OLDEST_GLIBC = {"x86_64": 5, "i686": 5}
 _OLDEST_GLIBC_ELSEWHERE = 17
+_FIRST_DEBUG_THAT_LOADS_RELEASE = (3, 8)
 _SLUG = re.compile(
-    r"(?P<impl>cp|pp)(?P<major>\d)(?P<minor>\d+)-(?P<abi>[a-z0-9_]+)"
-    r"-(?:(?P<system>manylinux|musllinux|macosx)_(?P<first>\d+)_(?P<second>\d+)_|(?P<win>win)_?)(?P<arch>[a-z0-9_]+)"
+    r"(?P<impl>cp|pp)(?P<major>[1-9])(?P<minor>[0-9]{1,3})-(?P<abi>[a-z0-9_]{1,64})"
+    r"-(?:(?P<system>manylinux|musllinux|macosx)_(?P<first>[0-9]{1,3})_(?P<second>[0-9]{1,3})_(?P<arch>[a-z0-9_]{1,32})"
+    r"|win_(?P<win>[a-z0-9_]{1,32})|(?P<win32>win32))"
 )
+"""Numbers are bounded, because ladders of tags are made of them."""
+_LONGEST_FILENAME = 255  # no file system takes more; a longer name would only buy a giant set of tags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,23 +98,30 @@ def parse_environment(slug: str) -> Environment:
     if match is None:
         msg = f"{slug!r} does not name an environment such as cp311-cp311-manylinux_2_36_x86_64"
         raise ValueError(msg)
-    system = match["system"] or "win"
-    return Environment(
+    environment = Environment(
         implementation=match["impl"],  # type: ignore[arg-type] # the pattern admits just these
         python=(int(match["major"]), int(match["minor"])),
         abi=match["abi"],
-        system=system,  # type: ignore[arg-type] # the pattern admits just these
+        system=match["system"] or "win",  # type: ignore[arg-type] # the pattern admits just these
         system_version=(int(match["first"] or 0), int(match["second"] or 0)),
-        arch="win32" if match["win"] and match["arch"] == "32" else match["arch"],
+        arch=match["arch"] or match["win"] or match["win32"],
     )
+    if environment.slug != slug:  # a second spelling, such as manylinux_2_036, would be a second target
+        msg = f"{slug!r} is spelled {environment.slug!r}"
+        raise ValueError(msg)
+    return environment
 
 
 @lru_cache(maxsize=256)
 def tags(environment: Environment) -> tuple[Tag, ...]:
-    """Return the tags of the wheels that fit, best first."""
+    """Return the tags of the wheels that fit, best first.
+
+    Clients disagree on ``linux_*``, which packaging 26.3 and pip 26.3 rank before manylinux, others behind. Here it is
+    last: indexes do not take such wheels and we publish none.
+    """
     platforms = tuple(_platforms(environment))
     if environment.implementation == "cp":
-        specific: Iterable[Tag] = cpython_tags(environment.python, [environment.abi], platforms)
+        specific: Iterable[Tag] = cpython_tags(environment.python, _abis(environment), platforms)
         interpreter = environment.interpreter
     else:
         specific = generic_tags(environment.interpreter, [environment.abi], platforms)
@@ -130,6 +141,8 @@ def tag_ranks(environment: Environment) -> Mapping[Tag, int]:
 @lru_cache(maxsize=65536)
 def wheel_tags(filename: str) -> frozenset[Tag]:
     """Return the tags in a wheel's file name; none for a name that is no wheel's."""
+    if len(filename) > _LONGEST_FILENAME:
+        return frozenset()
     try:
         return parse_wheel_filename(filename)[3]
     except InvalidWheelFilename:
@@ -154,6 +167,14 @@ def serves(target: Environment, client: Environment) -> bool:
         client.system,
         client.arch,
     )
+
+
+def _abis(environment: Environment) -> list[str]:
+    """Return the ABIs that a CPython loads: since 3.8 a debug build also loads what was built for a release build."""
+    release = environment.abi.removesuffix("d")
+    if release != environment.abi and environment.python >= _FIRST_DEBUG_THAT_LOADS_RELEASE:
+        return [environment.abi, release]
+    return [environment.abi]
 
 
 def _platforms(environment: Environment) -> Iterator[str]:
