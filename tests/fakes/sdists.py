@@ -133,7 +133,7 @@ def pure_sdist(name: str = "pure", version: str = "1.0", *, archive: str = ".tar
 
 
 def c_sdist(name: str = "cext", version: str = "1.0") -> Sdist:
-    """Return one that compiles one C file with gcc into a ``cpXY-cpXY-linux_<machine>`` wheel (PyPy: ``ppXY-pypyXY_ppAB``)."""
+    """Return one that compiles a C file with gcc: ``cpXY-cpXY-linux_<machine>``, on PyPy ``ppXY-pypyXY_ppAB-…``."""
     return intree_sdist(name, version, c_extension=True)
 
 
