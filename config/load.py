@@ -1,0 +1,196 @@
+"""Load the settings: the defaults, a file, the environment, flags. Later places win, one setting at a time."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from buildthrough.config.schema import ENVIRONMENT_PREFIX, KEYS, SECTIONS, Key, Settings, SettingsError
+from buildthrough.config.values import parse, quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from buildthrough.config.values import Value
+
+FILE_NAME = "buildthrough.toml"
+"""Looked for in the working folder where no file is named."""
+DEFAULT_SOURCE = "default"
+_MAX_FILE_BYTES = 1 << 20
+_SYSTEM_FOLDER = Path("/var/lib/buildthrough")
+_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """The settings, and for each by its dotted name the place where its value was found."""
+
+    settings: Settings
+    sources: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    value: Value
+    source: str
+
+
+def load(
+    *,
+    file: Path | None = None,
+    flags: Mapping[str, tuple[str, str]] | None = None,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> Loaded:
+    """Return the settings. Raise `SettingsError`, whose one sentence names the setting, the place and what to do.
+
+    ``flags`` holds, for each dotted name, the flag and its text: ``{"server.port": ("--port", "9000")}``.
+    ``environment`` and ``folder`` (where `FILE_NAME` is looked for) are those of the process if not given.
+    """
+    environment = os.environ if environment is None else environment
+    found = _defaults()
+    path = _find_file(file, folder or Path.cwd())
+    if path is not None:
+        found |= _from_file(path)
+    found |= _from_environment(environment)
+    for name, (flag, text) in (flags or {}).items():
+        found[name] = _parse(KEYS[name], text, f"flag {flag}", is_text=True)
+    _resolve_paths(found, environment)
+    sections = {
+        section: holder(**{key.name: found[key.path].value for key in KEYS.values() if key.section == section})
+        for section, holder in SECTIONS.items()
+    }
+    return Loaded(settings=Settings(**sections), sources={name: item.source for name, item in found.items()})
+
+
+def defaults_text() -> str:
+    """Return ``defaults.toml``, as shipped."""
+    return files("buildthrough.config").joinpath("defaults.toml").read_text(encoding="utf-8")
+
+
+def _defaults() -> dict[str, _Found]:
+    text = defaults_text()
+    found = _from_table(tomllib.loads(text), text, "defaults.toml")
+    return {name: _Found(item.value, DEFAULT_SOURCE) for name, item in found.items()}
+
+
+def _find_file(named: Path | None, folder: Path) -> Path | None:
+    if named is not None:
+        return named
+    path = folder / FILE_NAME
+    return path if path.exists() else None
+
+
+def _from_file(path: Path) -> dict[str, _Found]:
+    try:
+        with path.open("rb") as handle:
+            content = handle.read(_MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise SettingsError(f"The settings file {path} cannot be read: {error.strerror or error}.") from error
+    if len(content) > _MAX_FILE_BYTES:
+        raise SettingsError(f"The settings file {path} is longer than {_MAX_FILE_BYTES} bytes: it is something else.")
+    try:
+        text = content.decode()
+        table = tomllib.loads(text)
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        reason = str(error) or "it is nested too deeply"
+        raise SettingsError(f"The settings file {path} is no TOML: {reason}.") from error
+    return _from_table(table, text, str(path))
+
+
+def _from_table(table: Mapping[str, object], text: str, place: str) -> dict[str, _Found]:
+    found: dict[str, _Found] = {}
+    for section, content in table.items():
+        if section not in SECTIONS:
+            where = _at(place, text, section, None)
+            hint = _hint(section, SECTIONS, KEYS)
+            raise SettingsError(f"There is no section {section!r} in the settings ({where}){hint}.")
+        if not isinstance(content, Mapping):
+            where = _at(place, text, section, None)
+            raise SettingsError(f"{section} is a section, written [{section}], and not a value ({where}).")
+        for name, written in content.items():
+            path = f"{section}.{name}"
+            where = _at(place, text, section, name)
+            if path not in KEYS:
+                raise SettingsError(f"There is no setting {path!r} ({where}){_hint(path, KEYS, ())}.")
+            found[path] = _parse(KEYS[path], written, where, is_text=False)
+    return found
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, _Found]:
+    known = {key.variable: key for key in KEYS.values()}
+    nearly = {variable.replace("__", "_"): variable for variable in known}
+    found: dict[str, _Found] = {}
+    for variable, text in environment.items():
+        if not variable.startswith(ENVIRONMENT_PREFIX):
+            continue
+        if variable in known:
+            found[known[variable].path] = _parse(
+                known[variable], text, f"environment variable {variable}", is_text=True
+            )
+        elif "__" in variable:
+            hint = _hint(variable, known, ())
+            raise SettingsError(f"There is no setting behind the environment variable {variable}{hint}.")
+        elif variable in nearly and not _ADDRESS.match(text):
+            # Kubernetes sets such variables for a service of our name, to addresses: those are not meant for us.
+            raise SettingsError(f"The environment variable {variable} is not read; did you mean {nearly[variable]}?")
+    return found
+
+
+def _parse(key: Key, written: object, where: str, *, is_text: bool) -> _Found:
+    try:
+        return _Found(parse(key, written, is_text=is_text), where)
+    except ValueError as error:
+        raise SettingsError(f"{key.path} {error}, and is {quote(key, written)} ({where}).") from error
+
+
+def _hint(name: str, likely: Iterable[str], others: Iterable[str]) -> str:
+    """Name the nearest known name; that of another section too, where only the last part was written."""
+    tail = name.rpartition(".")[2]
+    last = {path.rpartition(".")[2]: path for path in (*likely, *others)}
+    near = get_close_matches(name, list(likely), n=1) or [last[one] for one in get_close_matches(tail, list(last), n=1)]
+    return f"; did you mean {near[0]}" if near else f"; there are {', '.join(likely)}"
+
+
+def _at(place: str, text: str, section: str, name: str | None) -> str:
+    """Return the place with the line, where the line is plainly written."""
+    current = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        header = re.match(r"\s*\[\s*([\w.-]+)\s*\]", line)
+        if header:
+            current = header[1]
+            if name is None and current == section:
+                return f"{place}:{number}"
+            continue
+        assigned = re.match(r"\s*([\w.\"'-]+)\s*=", line)
+        dotted = ".".join(part for part in (current, assigned[1].strip("\"'")) if part) if assigned else ""
+        if dotted and dotted == (section if name is None else f"{section}.{name}"):
+            return f"{place}:{number}"
+    return place
+
+
+def _resolve_paths(found: dict[str, _Found], environment: Mapping[str, str]) -> None:
+    """Make the data folder absolute, or choose it where none is written."""
+    item = found["storage.dir"]
+    try:
+        chosen = _data_folder(environment) if item.value == Path() else Path(str(item.value)).expanduser()
+        found["storage.dir"] = _Found(chosen.absolute(), item.source)
+    except RuntimeError as error:
+        raise SettingsError(
+            f"storage.dir ({item.source}) needs a home folder and this user has none; set it to an absolute path."
+        ) from error
+
+
+def _data_folder(environment: Mapping[str, str]) -> Path:
+    if os.geteuid() == 0:
+        return _SYSTEM_FOLDER
+    data = Path(environment.get("XDG_DATA_HOME", ""))
+    # The XDG base directory specification: a path that is not absolute is ignored.
+    return (data if data.is_absolute() else Path.home() / ".local" / "share") / "buildthrough"

@@ -1,0 +1,217 @@
+"""Every setting, with its type and its bounds. What each is for stands in ``defaults.toml``, with its default."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, fields
+from pathlib import Path  # noqa: TC003 - read at run time, by `keys`
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
+
+
+class SettingsError(Exception):
+    """A setting that cannot be used. The argument is one sentence that names the setting, the place and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """The bounds of a number, both included."""
+
+    low: float
+    high: float = math.inf
+
+    def check(self, value: float) -> None:
+        """Raise ValueError where the number is out of bounds."""
+        if not self.low <= value <= self.high:
+            wanted = f"at least {self.low:g}" if math.isinf(self.high) else f"from {self.low:g} to {self.high:g}"
+            raise ValueError(f"must be {wanted}")
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """The number counts bytes: it may be written with a unit, as in ``"128 MiB"``."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebAddress:
+    """The text is an ``http`` or ``https`` URL, or empty."""
+
+    def check(self, value: str) -> None:
+        """Raise ValueError where the text is no such URL."""
+        if not value:
+            return
+        sentence = "must be a URL such as https://example.org/simple/"
+        try:
+            parts = urlsplit(value)
+            _ = parts.port
+        except ValueError as error:
+            raise ValueError(sentence) from error
+        if parts.scheme not in {"http", "https"} or not parts.hostname or any(letter.isspace() for letter in value):
+            raise ValueError(sentence)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The text is one line that can stand in a header or in a log: no control characters, and not empty if so said."""
+
+    may_be_empty: bool = True
+
+    def check(self, value: str) -> None:
+        """Raise ValueError where the text is not."""
+        if not value and not self.may_be_empty:
+            raise ValueError("must not be empty")
+        if value and not (value.isascii() and value.isprintable()):
+            raise ValueError("must be one line of printable ASCII characters")
+
+
+Check = Between | WebAddress | Line
+Seconds = Annotated[float, Between(0.001, 1e9)]
+Bytes = Annotated[int, Size(), Between(0, 1 << 62)]
+Count = Annotated[int, Between(1, 1_000_000)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """The index that we stand in front of."""
+
+    url: Annotated[str, WebAddress()] = field(repr=False)
+    page_ttl: Annotated[float, Between(0, 1e9)]
+    connect_seconds: Seconds
+    read_seconds: Seconds
+    retries: Annotated[int, Between(0, 20)]
+    max_page_bytes: Bytes
+    ca_file: str
+    user_agent_contact: Annotated[str, Line()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """Where we listen, and how we stop."""
+
+    host: Annotated[str, Line(may_be_empty=False)]
+    port: Annotated[int, Between(0, 65535)]
+    shutdown_seconds: Annotated[float, Between(0, 3600)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storage:
+    """What is kept, where, and how much of it."""
+
+    dir: Path
+    max_cached_bytes: Bytes
+    memory_bytes: Bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """What is built, and the bounds of one build."""
+
+    enabled: bool
+    slots: Annotated[int, Between(1, 1024)]
+    wall_seconds: Seconds
+    silence_seconds: Seconds
+    memory_bytes: Annotated[int, Size(), Between(1 << 20, 1 << 62)]
+    disk_bytes: Annotated[int, Size(), Between(1 << 20, 1 << 62)]
+    processes: Annotated[int, Between(8, 1 << 22)]
+    max_wheel_bytes: Annotated[int, Size(), Between(1, 1 << 62)]
+    interpreters: tuple[str, ...]
+    failure_days: Annotated[float, Between(0, 36500)]
+    max_attempts: Annotated[int, Between(1, 1000)]
+    queue_size: Count
+    slot_uid_base: Annotated[int, Between(1, (1 << 31) - 1025)]
+    work_dir: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admin:
+    """Who may change things."""
+
+    token: Annotated[str, Line()] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """What is logged, and how."""
+
+    level: Literal["debug", "info", "warning", "error"]
+    format: Literal["text", "json"]
+    access: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings. A value: nothing reads the environment after it was made."""
+
+    upstream: Upstream
+    server: Server
+    storage: Storage
+    build: Build
+    admin: Admin
+    log: Log
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One setting."""
+
+    section: str
+    name: str
+    kind: type
+    """``str``, ``int``, ``float``, ``bool``, ``Path`` or ``tuple`` (of texts)."""
+    choices: tuple[str, ...] = ()
+    is_size: bool = False
+    checks: tuple[Check, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """The dotted name: ``server.port``."""
+        return f"{self.section}.{self.name}"
+
+    @property
+    def variable(self) -> str:
+        """The environment variable: ``BUILDTHROUGH_SERVER__PORT``."""
+        return f"{ENVIRONMENT_PREFIX}{self.section}__{self.name}".upper()
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether its value is shown to nobody."""
+        return self.path == "admin.token"
+
+
+ENVIRONMENT_PREFIX = "BUILDTHROUGH_"
+
+SECTIONS: dict[str, type] = {
+    "upstream": Upstream,
+    "server": Server,
+    "storage": Storage,
+    "build": Build,
+    "admin": Admin,
+    "log": Log,
+}
+
+
+def _keys() -> dict[str, Key]:
+    found: dict[str, Key] = {}
+    for section, holder in SECTIONS.items():
+        hints = get_type_hints(holder, include_extras=True)
+        for item in fields(holder):
+            key = _key(section, item.name, hints[item.name])
+            found[key.path] = key
+    return found
+
+
+def _key(section: str, name: str, hint: Any) -> Key:  # noqa: ANN401 - typing's forms have no type of their own
+    kind, notes = (get_args(hint)[0], get_args(hint)[1:]) if get_origin(hint) is Annotated else (hint, ())
+    choices = get_args(kind) if get_origin(kind) is Literal else ()
+    return Key(
+        section=section,
+        name=name,
+        kind=str if choices else (get_origin(kind) or kind),
+        choices=choices,
+        is_size=any(isinstance(note, Size) for note in notes),
+        checks=tuple(note for note in notes if isinstance(note, Between | WebAddress | Line)),
+    )
+
+
+KEYS: dict[str, Key] = _keys()
+"""Every setting by its dotted name, in the order of the schema."""
