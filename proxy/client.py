@@ -1,9 +1,9 @@
 """What a client says of itself: the User-Agent of pip and uv, read as the environment that it installs into.
 
-It is a hint to build and nothing else; it never changes a page. The form is ``name/version {json}``, pip's since 6.0 and
-uv's since 0.1.22. It names the machine and the Python that the installer works for, but not what was asked for by
-``--platform``, ``--python-version`` or ``uv lock``, nor a free-threaded or debug interpreter, nor a 32-bit Python under a
-64-bit kernel: such a client is taken for what it looks like, and what is built for it serves those who are that.
+It is a hint to build and nothing else; it never changes a page. The form is ``name/version {json}``, pip's since 6.0
+and uv's since 0.1.22. It names the machine and the Python that the installer works for, but not what was asked for by
+``--platform``, ``--python-version`` or ``uv lock``, nor a free-threaded or debug interpreter, nor a 32-bit Python
+under a 64-bit kernel: such a client is taken for what it looks like, and what is built for it serves who is that.
 """
 
 from __future__ import annotations
@@ -51,21 +51,8 @@ def read_user_agent(header: str | None) -> Environment | None:
 
     Never raises: the header is text from anybody.
     """
-    if not header or len(header) > LONGEST_HEADER:
-        return None
-    head, _, body = header.strip().partition(" ")
-    if _head(head) is None:
-        return None
-    try:
-        facts = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(facts, dict):
-        return None
-    installer = _text(facts, "installer", "name")
-    if installer != head.partition("/")[0]:
-        return None
-    interpreter = _interpreter(facts, installer)
+    facts = _facts(header or "")
+    interpreter = _interpreter(facts)
     system = _system(facts)
     if interpreter is None or system is None:
         return None
@@ -80,7 +67,22 @@ def read_user_agent(header: str | None) -> Environment | None:
     )
 
 
-def _interpreter(facts: Mapping[str, object], installer: str) -> tuple[Implementation, tuple[int, int], str] | None:
+def _facts(header: str) -> Mapping[str, object]:
+    """Return the JSON object of a header, empty where it is not pip's or uv's."""
+    head, _, body = header.strip().partition(" ")
+    match = _head(head)
+    if match is None or len(header) > LONGEST_HEADER:
+        return {}
+    try:
+        facts = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(facts, dict) or _text(facts, "installer", "name") != match[1]:
+        return {}
+    return facts
+
+
+def _interpreter(facts: Mapping[str, object]) -> tuple[Implementation, tuple[int, int], str] | None:
     python = _version(_text(facts, "python"))
     if python is None or python[0] != 3:  # noqa: PLR2004 # Python 2 had ABIs that nothing here tells apart
         return None
@@ -91,7 +93,7 @@ def _interpreter(facts: Mapping[str, object], installer: str) -> tuple[Implement
             return "cp", python, f"cp{nodot}{flag}"
         case "PyPy":
             release = _version(_text(facts, "implementation", "version"))
-            if installer != "pip" or release is None or release == python:
+            if _text(facts, "installer", "name") != "pip" or release is None or release == python:
                 return None  # uv sends Python's version here, and the ABI needs PyPy's own
             return "pp", python, f"pypy{nodot}_pp{release[0]}{release[1]}"
         case _:

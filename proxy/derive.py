@@ -1,0 +1,145 @@
+"""The form of a page that upstream did not send, derived from the one that it sent: it says what upstream said."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from typing import TYPE_CHECKING
+
+from buildthrough.proxy.json_text import scanner, walk_array
+from buildthrough.proxy.link import locate
+from buildthrough.proxy.simple_html import (
+    addition_anchor,
+    anchor,
+    anchors,
+    stated_hashes,
+    stated_metadata,
+)
+from buildthrough.proxy.simple_json import addition_object, clean_hashes, core_metadata, is_ours
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from buildthrough.proxy.overlay import Addition
+    from buildthrough.proxy.simple_html import Anchor, HtmlDocument
+    from buildthrough.proxy.simple_json import JsonDocument
+
+
+def json_from_html(document: HtmlDocument, additions: Sequence[Addition], root: str, last_serial: str | None) -> bytes:
+    """Return the page as JSON of version 1.0: HTML knows neither sizes nor versions (PEP 700 asks for both)."""
+    meta: dict[str, object] = {"api-version": "1.0"}
+    if last_serial is not None and last_serial.isdecimal():
+        meta["_last-serial"] = int(last_serial)
+    head: dict[str, object] = {"meta": meta, "name": document.files.project}
+    if document.files.status is not None:
+        head["project-status"] = {"status": document.files.status}
+        if document.status_reason:
+            head["project-status"] = {"status": document.files.status, "reason": document.status_reason}
+    pieces = [json.dumps(head)[:-1].encode(), b', "files": [']
+    objects = [json.dumps(one).encode() for one in _objects(document, root)]
+    objects += [json.dumps(addition_object(one, root)).encode() for one in additions]
+    pieces.append(b", ".join(objects))
+    pieces.append(b"]}\n")
+    return b"".join(pieces)
+
+
+def html_from_json(document: JsonDocument, additions: Sequence[Addition], root: str, last_serial: str | None) -> bytes:
+    """Return the page as HTML (PEP 503, with the attributes of its successors)."""
+    files = document.files
+    lines = [
+        "<!DOCTYPE html>\n<html>\n  <head>",
+        f'    <meta name="pypi:repository-version" content="{escape(document.api_version)}">',
+    ]
+    if files.status is not None:
+        lines.append(f'    <meta name="pypi:project-status" content="{escape(files.status)}">')
+    if document.status_reason:
+        lines.append(f'    <meta name="pypi:project-status-reason" content="{escape(document.status_reason)}">')
+    title = f"Links for {escape(files.project)}"
+    lines += [f"    <title>{title}</title>", "  </head>", "  <body>", f"    <h1>{title}</h1>"]
+    pieces = [_encode(line) for line in lines]
+    pieces += [_encode(f"    {one}<br />") for one in _anchors(document, root)]
+    pieces += [_encode(f"    {addition_anchor(one, root, upload_time=False)}<br />") for one in additions]
+    pieces += [b"  </body>", b"</html>"]
+    if last_serial is not None and last_serial.isdecimal():
+        pieces.append(f"<!--SERIAL {last_serial}-->".encode())
+    return b"\n".join(pieces) + b"\n"
+
+
+def _objects(document: HtmlDocument, root: str) -> Iterator[dict[str, object]]:
+    for found in anchors(document):
+        if found.place.filename and found.is_file:
+            yield _object(found, f"{root}files/{document.files.project}/")
+
+
+def _object(found: Anchor, way: str) -> dict[str, object]:
+    named = found.attributes
+    entry: dict[str, object] = {
+        "filename": found.place.filename,
+        "url": f"{way}{found.place.path}" if found.ours else found.place.url,
+        "hashes": dict(stated_hashes(found.place.fragment)),
+    }
+    if "data-requires-python" in named:
+        entry["requires-python"] = named["data-requires-python"].value
+    metadata = stated_metadata(named)
+    if metadata is not False:
+        entry["core-metadata"] = metadata if metadata is True else dict(metadata)
+    if "data-yanked" in named:
+        entry["yanked"] = named["data-yanked"].value or True  # the empty reason is no reason in JSON (PEP 691)
+    if "data-gpg-sig" in named:
+        entry["gpg-sig"] = named["data-gpg-sig"].value.strip().lower() == "true"
+    if "data-provenance" in named:
+        entry["provenance"] = named["data-provenance"].value
+    if "data-upload-time" in named:
+        entry["upload-time"] = named["data-upload-time"].value
+    return entry
+
+
+def _anchors(document: JsonDocument, root: str) -> Iterator[str]:
+    scan = scanner()
+    text, way = document.text, f"{root}files/{document.files.project}/"
+    places: dict[str, str] = {}
+    written: list[str] = []
+
+    def element(at: int) -> int:
+        value, end = scan(text, at)
+        if isinstance(value, dict):
+            written.append(_anchor_of(value, document.base, way, places))
+        return end
+
+    walk_array(text, document.files_at, element)
+    yield from written
+
+
+def _anchor_of(value: Mapping[str, object], base: str, way: str, places: dict[str, str]) -> str:
+    filename, url = str(value["filename"]), str(value["url"])
+    place = locate(url, base)
+    href = url
+    if place is not None:
+        href = f"{way}{place.path}" if is_ours(place, filename, places) else place.url
+    hashes = clean_hashes(value.get("hashes"))
+    algorithm = "sha256" if "sha256" in hashes else next(iter(hashes), None)
+    if algorithm is not None:
+        href = f"{href.partition('#')[0]}#{algorithm}={hashes[algorithm]}"
+    return anchor(href, filename, _attributes_of(value))
+
+
+def _attributes_of(value: Mapping[str, object]) -> dict[str, str]:
+    named = {}
+    requires, yanked, provenance = value.get("requires-python"), value.get("yanked"), value.get("provenance")
+    if isinstance(requires, str):
+        named["data-requires-python"] = requires
+    metadata = core_metadata(value)
+    if metadata is not False:
+        digest = "" if metadata is True else metadata.get("sha256", "")
+        named["data-core-metadata"] = named["data-dist-info-metadata"] = f"sha256={digest}" if digest else "true"
+    if isinstance(yanked, str) or yanked is True:
+        named["data-yanked"] = yanked if isinstance(yanked, str) else ""
+    if isinstance(value.get("gpg-sig"), bool):
+        named["data-gpg-sig"] = "true" if value["gpg-sig"] else "false"
+    if isinstance(provenance, str):
+        named["data-provenance"] = provenance
+    return named
+
+
+def _encode(line: str) -> bytes:
+    return line.encode(errors="replace")  # half a surrogate pair, which JSON can spell and HTML cannot
