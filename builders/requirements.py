@@ -1,13 +1,31 @@
-"""Build requirements: which wheels satisfy them for a target, taken from our own index, never built on the host."""
+"""Build requirements: which wheels satisfy them for a target, taken from our own index, never built on the host.
+
+The strings come out of the sandbox, so they are a stranger's: names, versions, extras and markers are taken from
+them, never a place to fetch something from.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from packaging.utils import canonicalize_name
+from resolvelib import BaseReporter, ResolutionImpossible, ResolutionTooDeep, Resolver
+
+from buildthrough.builders.faults import NeedsBuild, PackageFault
+from buildthrough.builders.resolution import Candidate, Provider, Seen, Unseen, read_requirement
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Coroutine, Sequence
     from pathlib import Path
+
+    from packaging.requirements import Requirement
+    from packaging.utils import NormalizedName
+
+    from buildthrough.builders.target import Target
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +45,10 @@ class Index(Protocol):
     """Our own index, asked in-process: upstream's files and the wheels that we built."""
 
     async def files(self, project: str) -> Sequence[ListedFile]:
-        """Return the files of a normalised project name, none for an unknown one. Raise `InfrastructureFault` when upstream fails."""
+        """Return the files of a normalised project name, none for an unknown one.
+
+        Raise `InfrastructureFault` when upstream fails.
+        """
         ...
 
     async def core_metadata(self, project: str, file: ListedFile) -> bytes:
@@ -37,3 +58,178 @@ class Index(Protocol):
     async def fetch(self, project: str, file: ListedFile, folder: Path) -> Path:
         """Put the file, its digest checked, under its own name into the folder."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolutionLimits:
+    """Upper bounds of one resolution."""
+
+    requirements: int = 200
+    characters: int = 1000
+    """Of one requirement."""
+    projects: int = 500
+    """Whose files are looked at."""
+    metadata: int = 2000
+    """Wheels whose core metadata are looked at."""
+    rounds: int = 5000
+    """Steps of the resolver, backtracking included."""
+    wheels: int = 200
+    total_bytes: int = 2 << 30
+    """Of all wheels fetched."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """A wheel that was chosen and fetched."""
+
+    project: str
+    """Normalised name."""
+    version: str
+    filename: str
+    sha256: str | None
+    """None where the index names no digest."""
+
+
+_PARALLEL = 4
+_DEFAULT_LIMITS = ResolutionLimits()
+
+
+async def resolve(
+    requirements: Sequence[object],
+    *,
+    target: Target,
+    index: Index,
+    folder: Path,
+    limits: ResolutionLimits = _DEFAULT_LIMITS,
+) -> tuple[Resolved, ...]:
+    """Put the wheels that satisfy the requirements, and theirs in turn, into the folder. Return them by name.
+
+    Raise `NeedsBuild` where a version can be had as an sdist only, `PackageFault` where a requirement is refused
+    (``requires.refused``), cannot be satisfied (``deps.unresolvable``) or takes too much (``limit.disk``), and what
+    the index raises.
+    """
+    seen = Seen(target=target)
+    roots = [each for each in _parse(requirements, limits) if seen.applies(each)]
+    await _look_up({canonicalize_name(each.name) for each in roots}, seen, index)
+    # Versions that must be built first are the last resort: only where wheels alone do not do.
+    try:
+        chosen = await _settle(roots, seen, index, limits, sdists=False)
+    except ResolutionImpossible:
+        try:
+            chosen = await _settle(roots, seen, index, limits, sdists=True)
+        except ResolutionImpossible as error:
+            raise PackageFault("requires", "deps.unresolvable", _explain(error, seen)) from error
+    for candidate in chosen:
+        if candidate.file is None:
+            raise NeedsBuild(candidate.project, str(candidate.version))
+    if len(chosen) > limits.wheels:
+        raise PackageFault("requires", "deps.unresolvable", f"the build requires more than {limits.wheels} wheels")
+    await _fetch(chosen, index, folder, limits)
+    return tuple(
+        Resolved(project=each.project, version=str(each.version), filename=each.file.filename, sha256=each.file.sha256)
+        for each in chosen
+        if each.file is not None
+    )
+
+
+def _parse(requirements: Sequence[object], limits: ResolutionLimits) -> list[Requirement]:
+    if len(requirements) > limits.requirements:
+        raise _refused(f"the build asks for {len(requirements)} requirements, more than {limits.requirements}")
+    parsed = []
+    for text in requirements:
+        if not isinstance(text, str):
+            raise _refused("a build requirement is not a string")
+        if len(text) > limits.characters:
+            raise _refused(f"a build requirement is longer than {limits.characters} characters: {text[:60]!a}")
+        if not text.isprintable():
+            raise _refused(f"a build requirement has a control character: {text[:200]!a}")
+        try:
+            parsed.append(read_requirement(text))
+        except ValueError as error:
+            raise _refused(f"{text[:200]!a} does not name a project and versions of it") from error
+    return parsed
+
+
+async def _settle(
+    roots: Sequence[Requirement], seen: Seen, index: Index, limits: ResolutionLimits, *, sdists: bool
+) -> list[Candidate]:
+    """Resolve, get what was not yet seen, resolve again. Raise `ResolutionImpossible`."""
+    while len(seen.files) <= limits.projects and len(seen.metadata) <= limits.metadata:
+        resolver = Resolver(Provider(seen, sdists=sdists), BaseReporter())
+        try:
+            # In a thread, for it may calculate a while. It waits for nothing, so it ends even if we are cancelled.
+            result = await asyncio.to_thread(resolver.resolve, roots, limits.rounds)
+        except Unseen as unseen:
+            if unseen.file is not None:
+                seen.metadata[unseen.file.filename] = await index.core_metadata(unseen.project, unseen.file)
+            await _look_up({unseen.project}, seen, index)
+        except ResolutionTooDeep as error:
+            raise PackageFault(
+                "requires", "deps.unresolvable", f"no versions that go together were found in {limits.rounds} steps"
+            ) from error
+        else:
+            return [candidate for _, candidate in sorted(result.mapping.items())]
+    raise PackageFault("requires", "deps.unresolvable", "resolving the build requirements takes too many projects")
+
+
+async def _look_up(projects: Collection[NormalizedName], seen: Seen, index: Index) -> None:
+    wanted = [project for project in sorted(projects) if project not in seen.files]
+    for start in range(0, len(wanted), _PARALLEL):
+        some = wanted[start : start + _PARALLEL]
+        pages = await _all(*(index.files(project) for project in some))
+        seen.files.update(zip(some, pages, strict=True))
+
+
+async def _fetch(chosen: Sequence[Candidate], index: Index, folder: Path, limits: ResolutionLimits) -> None:
+    """Fetch the wheels, a few at a time, and stop once they are too much together."""
+    left = asyncio.Semaphore(_PARALLEL)
+    total = 0
+
+    async def fetch(candidate: Candidate, file: ListedFile) -> None:
+        nonlocal total
+        async with left:
+            path = await index.fetch(candidate.project, file, folder)
+            total += (await asyncio.to_thread(path.stat)).st_size
+            if total > limits.total_bytes:
+                raise PackageFault(
+                    "requires", "limit.disk", f"the build requires wheels of more than {limits.total_bytes} bytes"
+                )
+
+    await _all(*(fetch(each, each.file) for each in chosen if each.file is not None))
+
+
+async def _all(*work: Coroutine[Any, Any, T]) -> list[T]:
+    """Do all at once. The first failure ends the others, and is raised when they have ended."""
+    tasks = [asyncio.ensure_future(each) for each in work]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _explain(error: ResolutionImpossible[Requirement, Candidate], seen: Seen) -> str:
+    """Say what cannot be satisfied, as a person would."""
+    name = canonicalize_name(next(iter(error.causes)).requirement.name)
+    wants = sorted(
+        {
+            f"{cause.requirement} (asked for by {_asker(cause.parent)})"
+            for cause in error.causes
+            if canonicalize_name(cause.requirement.name) == name
+        }
+    )
+    if not seen.files[name]:
+        return f"the index has no project {name}: {', '.join(wants)}"[:500]
+    versions = sorted(version for version, release in seen.releases(name).items() if release.offers)
+    environment = seen.target.slug
+    newest = f"the newest that fits there is {versions[-1]}" if versions else "none fits there at all"
+    return f"no version of {name} for {environment} satisfies {' and '.join(wants)}: {newest}"[:500]
+
+
+def _asker(parent: Candidate | None) -> str:
+    return "the build" if parent is None else f"{parent.project} {parent.version}"
+
+
+def _refused(line: str) -> PackageFault:
+    return PackageFault("requires", "requires.refused", line)

@@ -1,0 +1,283 @@
+"""Which versions satisfy a set of requirements: resolvelib over what the index was seen to hold. Nothing is read here.
+
+What was not yet seen raises `Unseen`; whoever asks gets it and starts again. That is simpler than a resolver that
+waits in a thread, and nothing can hang on a cancelled build.
+Sources: PEP 440, 508, 592, 685; the dependency specifiers specification.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
+from packaging.metadata import parse_email
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import (
+    BuildTag,
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    NormalizedName,
+    canonicalize_name,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
+from packaging.version import InvalidVersion, Version
+from resolvelib import AbstractProvider
+
+from buildthrough.builders.target import rank
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from resolvelib.structs import RequirementInformation
+
+    from buildthrough.builders.requirements import ListedFile
+    from buildthrough.builders.target import Target
+
+_MAX_DEPENDENCIES = 1000
+_MALFORMED = (InvalidRequirement, InvalidSpecifier, InvalidVersion, UndefinedComparison, UndefinedEnvironmentName,
+              RecursionError)  # fmt: skip
+
+
+class Unseen(Exception):
+    """The resolution needs a project's files (``file`` is None) or a wheel's core metadata first."""
+
+    def __init__(self, project: NormalizedName, file: ListedFile | None = None) -> None:
+        super().__init__(project)
+        self.project = project
+        self.file = file
+
+
+class Unusable(Exception):
+    """A wheel whose core metadata no installer would accept here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One version of a project, with the extras that were asked for."""
+
+    project: NormalizedName
+    version: Version
+    extras: frozenset[str]
+    file: ListedFile | None
+    """Its best wheel; None where there is only an sdist, which has to be built first."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Release:
+    """What one version offers to the target: the best wheel, the best yanked one, an sdist that is not yanked."""
+
+    wheel: tuple[int, BuildTag, ListedFile] | None = None
+    yanked: tuple[int, BuildTag, ListedFile] | None = None
+    has_sdist: bool = False
+
+    @property
+    def offers(self) -> bool:
+        """Whether there is anything at all for the target."""
+        return self.wheel is not None or self.has_sdist
+
+
+@dataclass(slots=True, kw_only=True)
+class Seen:
+    """What was seen of the index so far, as it matters to one target."""
+
+    target: Target
+    files: dict[NormalizedName, Sequence[ListedFile]] = field(default_factory=dict)
+    metadata: dict[str, bytes] = field(default_factory=dict)
+    """By file name."""
+    unusable: set[str] = field(default_factory=set)
+    """File names of wheels that are passed over."""
+    _releases: dict[NormalizedName, dict[Version, Release]] = field(default_factory=dict)
+    _dependencies: dict[tuple[str, frozenset[str]], tuple[Requirement, ...]] = field(default_factory=dict)
+
+    def releases(self, project: NormalizedName) -> Mapping[Version, Release]:
+        """Return what each version offers. Raise `Unseen`."""
+        if project not in self.files:
+            raise Unseen(project)
+        if project not in self._releases:
+            self._releases[project] = self._read(project)
+        return self._releases[project]
+
+    def dependencies(
+        self, project: NormalizedName, file: ListedFile, extras: frozenset[str]
+    ) -> tuple[Requirement, ...]:
+        """Return what a wheel requires in the target. Raise `Unseen` or `Unusable`."""
+        key = (file.filename, extras)
+        if key not in self._dependencies:
+            if file.filename not in self.metadata:
+                raise Unseen(project, file)
+            self._dependencies[key] = tuple(self._required(self.metadata[file.filename], extras))
+        return self._dependencies[key]
+
+    def applies(self, requirement: Requirement, extras: Iterable[str] = ()) -> bool:
+        """Whether a requirement's marker holds in the target."""
+        if requirement.marker is None:
+            return True
+        markers = dict(self.target.interpreter.markers)
+        return any(requirement.marker.evaluate({**markers, "extra": extra}) for extra in ("", *extras))
+
+    def accepts_python(self, requires_python: str | None) -> bool:
+        """Whether the target satisfies Requires-Python. One that is no specifier is passed over, as pip does."""
+        if not requires_python:
+            return True
+        version = self.target.interpreter.markers["python_full_version"].removesuffix("+")
+        try:
+            return SpecifierSet(requires_python).contains(version, prereleases=True)
+        except InvalidSpecifier:
+            return True
+
+    def forget(self, project: NormalizedName, file: ListedFile) -> None:
+        """Pass over a wheel from now on."""
+        self.unusable.add(file.filename)
+        self._releases.pop(project, None)
+
+    def _read(self, project: NormalizedName) -> dict[Version, Release]:
+        releases: dict[Version, Release] = {}
+        for file in self.files[project]:
+            if file.filename in self.unusable or not self.accepts_python(file.requires_python):
+                continue
+            parsed = _parsed(file.filename)
+            if parsed is None or parsed[0] != project:
+                continue
+            release = releases.setdefault(parsed[1], Release())
+            if parsed[2] is None:
+                release.has_sdist = release.has_sdist or not file.yanked
+                continue
+            fit = rank(file.filename, self.target.environment)
+            if fit is None:
+                continue
+            wheel = (-fit, parsed[2], file)
+            best = release.yanked if file.yanked else release.wheel
+            if best is None or wheel[:2] > best[:2]:
+                if file.yanked:
+                    release.yanked = wheel
+                else:
+                    release.wheel = wheel
+        return releases
+
+    def _required(self, metadata: bytes, extras: frozenset[str]) -> Iterator[Requirement]:
+        raw, _ = parse_email(metadata)
+        if not self.accepts_python(raw.get("requires_python")):
+            raise Unusable("it is not for this Python")
+        strings = raw.get("requires_dist", [])
+        if len(strings) > _MAX_DEPENDENCIES:
+            raise Unusable("it requires too much")
+        for string in strings:
+            try:
+                requirement = Requirement(string)
+                if not self.applies(requirement, extras):
+                    continue
+            except _MALFORMED as error:
+                raise Unusable("one of its requirements is malformed") from error
+            if requirement.url is not None:
+                raise Unusable("it requires a direct reference")
+            yield requirement
+
+
+class Provider(AbstractProvider[Requirement, Candidate, NormalizedName]):
+    """What resolvelib asks."""
+
+    def __init__(self, seen: Seen, *, sdists: bool) -> None:
+        self._seen = seen
+        self._sdists = sdists
+
+    def identify(self, requirement_or_candidate: Requirement | Candidate) -> NormalizedName:
+        """Return the normalised name: extras are a property of the candidate, not projects of their own."""
+        if isinstance(requirement_or_candidate, Candidate):
+            return requirement_or_candidate.project
+        return canonicalize_name(requirement_or_candidate.name)
+
+    def get_preference(
+        self,
+        identifier: NormalizedName,
+        resolutions: Mapping[NormalizedName, Candidate],
+        candidates: Mapping[NormalizedName, Iterator[Candidate]],
+        information: Mapping[NormalizedName, Iterator[RequirementInformation[Requirement, Candidate]]],
+        backtrack_causes: Sequence[RequirementInformation[Requirement, Candidate]],
+    ) -> tuple[bool, bool, str]:
+        """Decide pinned projects first, then those that the last conflict was about."""
+        del resolutions, candidates
+        pinned = any(is_pin(each.requirement) for each in information[identifier])
+        blamed = any(self.identify(cause.requirement) == identifier for cause in backtrack_causes)
+        return not pinned, not blamed, identifier
+
+    def find_matches(
+        self,
+        identifier: NormalizedName,
+        requirements: Mapping[NormalizedName, Iterator[Requirement]],
+        incompatibilities: Mapping[NormalizedName, Iterator[Candidate]],
+    ) -> list[Candidate]:
+        """Return the versions that satisfy all, best first."""
+        wanted = list(requirements[identifier])
+        extras = frozenset(canonicalize_name(extra) for each in wanted for extra in each.extras)
+        excluded = {each.version for each in incompatibilities[identifier] if each.extras <= extras}
+        specifier = SpecifierSet()
+        for each in wanted:
+            specifier &= each.specifier
+        releases = self._seen.releases(identifier)
+        offers: dict[Version, ListedFile | None] = {v: r.wheel[2] for v, r in releases.items() if r.wheel}
+        chosen = list(specifier.filter(offers))
+        if not chosen:
+            sdists: dict[Version, ListedFile | None] = {v: None for v, r in releases.items() if r.has_sdist}
+            chosen = list(specifier.filter(sdists))
+            if chosen:
+                # The newest only: each further one would be a build of its own.
+                chosen, offers = ([max(chosen)], sdists) if self._sdists else ([], {})
+            elif any(is_pin(each) for each in wanted):
+                offers = {v: r.yanked[2] for v, r in releases.items() if r.yanked}
+                chosen = list(specifier.filter(offers))
+        return [
+            Candidate(project=identifier, version=version, extras=extras, file=offers[version])
+            for version in sorted(chosen, reverse=True)
+            if version not in excluded
+        ]
+
+    def is_satisfied_by(self, requirement: Requirement, candidate: Candidate) -> bool:
+        """Whether the version fits and the extras are there."""
+        extras = {canonicalize_name(extra) for extra in requirement.extras}
+        return extras <= candidate.extras and requirement.specifier.contains(candidate.version, prereleases=True)
+
+    def get_dependencies(self, candidate: Candidate) -> tuple[Requirement, ...]:
+        """Return what the candidate requires: unknown, so nothing, for what must be built first."""
+        if candidate.file is None:
+            return ()
+        try:
+            return self._seen.dependencies(candidate.project, candidate.file, candidate.extras)
+        except Unusable:
+            self._seen.forget(candidate.project, candidate.file)
+            raise Unseen(candidate.project) from None  # start again, without it
+
+
+def is_pin(requirement: Requirement) -> bool:
+    """Whether it names one version: only then may that version be a yanked one (PEP 592)."""
+    return any(
+        each.operator == "===" or (each.operator == "==" and not each.version.endswith(".*"))
+        for each in requirement.specifier
+    )
+
+
+def read_requirement(text: str) -> Requirement:
+    """Parse a requirement. Raise ValueError where it is none, or names a place instead of a version."""
+    try:
+        requirement = Requirement(text)
+        if requirement.marker is not None:
+            requirement.marker.evaluate({"extra": ""})
+    except _MALFORMED as error:
+        raise ValueError(text) from error
+    if requirement.url is not None:
+        raise ValueError(text)
+    return requirement
+
+
+def _parsed(filename: str) -> tuple[NormalizedName, Version, BuildTag | None] | None:
+    """Return project, version and build tag of a file name; None for the build tag of an sdist."""
+    try:
+        if filename.endswith(".whl"):
+            project, version, build, _ = parse_wheel_filename(filename)
+            return project, version, build
+        project, version = parse_sdist_filename(filename)
+    except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion):
+        return None
+    return project, version, None
