@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from sqlalchemy import delete, insert, select
+
+from buildthrough.builders import ledger
+from buildthrough.builders.database import DatabaseFault
+from buildthrough.builders.faults import Cancelled
+from buildthrough.builders.request import BuildState
+from buildthrough.proxy import wheel_records
+from buildthrough.proxy.errors import Conflict, StorageFault
+from buildthrough.proxy.wheel_records import Grave
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
-    from buildthrough.builders.request import Build
+    from sqlalchemy import Connection
+
+    from buildthrough.builders.database import Database
+    from buildthrough.builders.request import Build, BuildRequest
     from buildthrough.proxy.built import BuiltWheel
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +44,10 @@ class Catalog(Protocol):
     """Built wheels, tombstones, audit. Builds are the queue's."""
 
     async def wheels(self, project: str) -> tuple[BuiltWheel, ...]:
-        """Return the project's built wheels that are not purged. While nothing changes, the very same tuple, without I/O."""
+        """Return the project's built wheels that are not purged.
+
+        While nothing changes it is the very same tuple, without I/O.
+        """
         ...
 
     async def all_wheels(self) -> Sequence[BuiltWheel]:
@@ -39,7 +59,11 @@ class Catalog(Protocol):
         ...
 
     async def publish(self, wheel: BuiltWheel, *, log_sha256: str | None) -> Build:
-        """Record the wheel and that its build SUCCEEDED, in one transaction. Its bytes are stored before."""
+        """Record the wheel and that its build SUCCEEDED, in one transaction. Its bytes are stored before.
+
+        Raise `Cancelled` where the build or its sdist was purged meanwhile, `Conflict` where the file name was given to
+        other bytes before.
+        """
         ...
 
     async def is_buried(self, *, sdist_sha256: str, target: str) -> bool:
@@ -59,11 +83,26 @@ class Catalog(Protocol):
         builds: Iterable[int],
         audit: AuditRecord,
     ) -> None:
-        """Take wheels off the record, cancel those builds, leave tombstones if ``bury``, write the audit: one transaction."""
+        """Take wheels off the record, cancel builds, leave tombstones if ``bury``, write the audit: one transaction.
+
+        A tombstone forbids the sdist of a wheel or a build for its target, or for ``every_target``. What those builds
+        published meanwhile goes as well. Afterwards the same requests may be submitted anew.
+        """
+        ...
+
+    def hold(self) -> AbstractAsyncContextManager[None]:
+        """Hold the bytes of built wheels while they are put and recorded, or found to be of no use and deleted.
+
+        So bytes that are being published anew are never deleted under the publication.
+        """
+        ...
+
+    async def known_digests(self) -> frozenset[str]:
+        """Return the digests of all bytes that a record needs: wheels, core metadata, logs of builds."""
         ...
 
     async def doomed(self) -> Sequence[str]:
-        """Return the digests of bytes (wheels, core metadata) that no record needs any more and that are still to be deleted."""
+        """Return the digests of wheels and core metadata that no record needs any more, still to be deleted."""
         ...
 
     async def forget(self, sha256: str) -> None:
@@ -73,3 +112,167 @@ class Catalog(Protocol):
     async def audit(self, limit: int = 100) -> Sequence[AuditRecord]:
         """Return what operators did, the newest first."""
         ...
+
+
+class SqlCatalog:
+    """The catalog over SQL. The wheels that are not purged are kept in memory too, some kilobyte each: pages need them.
+
+    This process alone changes them, for it holds the data folder.
+    """
+
+    def __init__(
+        self, database: Database, wheels: Iterable[BuiltWheel], *, notice: Callable[[Iterable[Build]], None]
+    ) -> None:
+        """``wheels`` is what the database holds, see `open`. ``notice`` gets the builds that a change has ended."""
+        self._database = database
+        self._notice = notice
+        self._bytes = asyncio.Lock()
+        self._wheels: dict[str, tuple[BuiltWheel, ...]] = {}
+        for wheel in wheels:
+            self._wheels[wheel.project] = (*self._wheels.get(wheel.project, ()), wheel)
+
+    @classmethod
+    async def open(
+        cls, database: Database, *, notice: Callable[[Iterable[Build]], None] = lambda _builds: None
+    ) -> SqlCatalog:
+        """Read the wheels. ``notice`` is to be the queue's, so that it learns of the builds that end here."""
+        return cls(database, await _storage(database.run(wheel_records.kept)), notice=notice)
+
+    async def wheels(self, project: str) -> tuple[BuiltWheel, ...]:
+        """Return the project's built wheels that are not purged, from memory."""
+        return self._wheels.get(project, ())
+
+    async def all_wheels(self) -> Sequence[BuiltWheel]:
+        """Return all built wheels that are not purged, from memory."""
+        return tuple(wheel for wheels in self._wheels.values() for wheel in wheels)
+
+    async def filenames(self, project: str) -> dict[str, str]:
+        """Return each file name that a built wheel of the project ever had, with its sha256."""
+        return await self._run(lambda connection: wheel_records.filenames(connection, project))
+
+    async def publish(self, wheel: BuiltWheel, *, log_sha256: str | None) -> Build:
+        """Record the wheel and that its build SUCCEEDED, see `Catalog.publish`."""
+        return await asyncio.shield(self._publish(wheel, log_sha256))
+
+    async def is_buried(self, *, sdist_sha256: str, target: str) -> bool:
+        """Whether a tombstone forbids to build this sdist for this target."""
+        return await self._run(lambda connection: wheel_records.is_buried(connection, sdist_sha256, target))
+
+    async def unbury(self, *, sdist_sha256: str, target: str) -> None:
+        """Remove the tombstones in the way."""
+        await self._run(lambda connection: wheel_records.unbury(connection, sdist_sha256, target))
+
+    async def purge(
+        self,
+        wheels: Iterable[BuiltWheel],
+        *,
+        every_target: bool,
+        bury: bool,
+        builds: Iterable[int],
+        audit: AuditRecord,
+    ) -> None:
+        """Take wheels off the record, see `Catalog.purge`."""
+        change = _Purge(wheels=tuple(wheels), builds=tuple(builds), every_target=every_target, bury=bury, audit=audit)
+        await asyncio.shield(self._purge(change))
+
+    def hold(self) -> AbstractAsyncContextManager[None]:
+        """Hold the bytes of built wheels, see `Catalog.hold`."""
+        return self._bytes
+
+    async def known_digests(self) -> frozenset[str]:
+        """Return the digests of all bytes that a record needs."""
+        return await self._run(wheel_records.digests)
+
+    async def doomed(self) -> Sequence[str]:
+        """Return the digests of bytes that no record needs any more and that are still to be deleted."""
+        table = wheel_records.doomed_bytes
+        statement = select(table.c.sha256).order_by(table.c.sha256)
+        return await self._run(lambda connection: connection.execute(statement).scalars().all())
+
+    async def forget(self, sha256: str) -> None:
+        """Note that doomed bytes are deleted."""
+        table = wheel_records.doomed_bytes
+        await self._run(lambda connection: connection.execute(delete(table).where(table.c.sha256 == sha256)))
+
+    async def audit(self, limit: int = 100) -> Sequence[AuditRecord]:
+        """Return what operators did, the newest first."""
+        table = wheel_records.audit_records
+        statement = select(table.c.at, table.c.action, table.c.detail).order_by(table.c.id.desc()).limit(limit)
+        return await self._run(
+            lambda connection: [AuditRecord(**row) for row in connection.execute(statement).mappings()]
+        )
+
+    async def _run(self, change: Callable[[Connection], T]) -> T:
+        return await _storage(self._database.run(change))
+
+    async def _publish(self, wheel: BuiltWheel, log_sha256: str | None) -> Build:
+        changed = await self._run(lambda connection: _record(connection, wheel, log_sha256))
+        self._wheels[wheel.project] = (*self._wheels.get(wheel.project, ()), wheel)
+        self._notice(changed)
+        return changed[0]
+
+    async def _purge(self, change: _Purge) -> None:
+        changed, gone = await self._run(change)
+        for project, wheels in list(self._wheels.items()):
+            left = tuple(wheel for wheel in wheels if wheel.build not in gone)
+            if not left:
+                del self._wheels[project]
+            elif len(left) < len(wheels):
+                self._wheels[project] = left
+        self._notice(changed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Purge:
+    """One purge, carried out when called with a connection in a transaction."""
+
+    wheels: tuple[BuiltWheel, ...]
+    builds: tuple[int, ...]
+    every_target: bool
+    bury: bool
+    audit: AuditRecord
+
+    def __call__(self, connection: Connection) -> tuple[list[Build], set[int]]:
+        """Return the builds that it changed, and the builds whose wheels are gone."""
+        now = self.audit.at
+        cancelled, changed, succeeded = wheel_records.cancel_builds(connection, self.builds, now)
+        gone = {wheel.build for wheel in self.wheels} | {build.id for build in succeeded}
+        wheel_records.take_off(connection, gone, now)
+        if self.bury:
+            graves = {self._grave(wheel) for wheel in self.wheels}
+            graves |= {self._grave(build.request) for build in cancelled}
+            wheel_records.bury(connection, graves, now)
+        record = {"at": now, "action": self.audit.action, "detail": self.audit.detail}
+        connection.execute(insert(wheel_records.audit_records).values(**record))
+        return changed, gone
+
+    def _grave(self, of: BuiltWheel | BuildRequest) -> Grave:
+        target = None if self.every_target else of.target
+        return Grave(project=of.project, version=of.version, sdist_sha256=of.sdist_sha256, target=target)
+
+
+def _record(connection: Connection, wheel: BuiltWheel, log_sha256: str | None) -> list[Build]:
+    """Record a wheel and the end of its build. Return all builds that this changed, it first."""
+    build = ledger.known(connection, wheel.build)
+    if build.state is BuildState.CANCELLED or wheel_records.is_buried(connection, wheel.sdist_sha256, wheel.target):
+        raise Cancelled("cancelled.purged", f"{wheel.filename} was purged while it was being built.")
+    before = wheel_records.filenames(connection, wheel.project).get(wheel.filename, wheel.sha256)
+    if before != wheel.sha256:
+        raise Conflict(f"Other bytes were published as {wheel.filename} before.")
+    wheel_records.add(connection, wheel)
+    return ledger.succeed(
+        connection,
+        build,
+        wheel=wheel.filename,
+        wheel_sha256=wheel.sha256,
+        log_sha256=log_sha256,
+        now=wheel.created,
+    )
+
+
+async def _storage(answer: Awaitable[T]) -> T:
+    """Raise a fault of the database as `StorageFault`, with its sentence."""
+    try:
+        return await answer
+    except DatabaseFault as fault:
+        raise StorageFault(fault.sentence) from fault

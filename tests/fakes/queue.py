@@ -171,6 +171,10 @@ class FakeQueue:
                 self.store(replace(build, waits_for=None))
         return ended
 
+    def expire(self, number: int, now: datetime) -> None:
+        """Let an ended build answer no more: what `FakeCatalog.purge` does."""
+        self.builds[number] = replace(self.builds[number], expires=now)
+
     def _known(self, number: int) -> Build:
         if number not in self.builds:
             raise LookupError(number)
