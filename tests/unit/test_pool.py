@@ -1,0 +1,398 @@
+"""The pool: how builds are taken, made, published, settled, cancelled and given back."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from tests.fakes.queue import FakeQueue
+from tests.fakes.records import a_request, digest
+
+from buildthrough.builders.artifact import CheckedWheel
+from buildthrough.builders.database import DatabaseFull
+from buildthrough.builders.faults import Cancelled, InfrastructureFault, NeedsBuild, PackageFault
+from buildthrough.builders.pool import Pool
+from buildthrough.builders.queue import QueueFull
+from buildthrough.builders.request import BuildState
+from buildthrough.builders.retry import RetryPolicy
+
+WHEEL = CheckedWheel(path=Path("x.whl"), filename="x.whl", sha256="0" * 64, size=1, metadata=b"", requires_python=None)
+
+
+class NoteBook:
+    def __init__(self):
+        self.lines = []
+
+    def note(self, text):
+        self.lines.append(text)
+
+    def getvalue(self):
+        return "\n".join(self.lines).encode()
+
+
+class House:
+    """The pool's collaborators; a test says what making a project's wheel does."""
+
+    def __init__(self, retry=None):
+        self.queue = FakeQueue(retry=retry or RetryPolicy(first_seconds=0.01))
+        self.makes = {}
+        self.logs = {}
+        self.made, self.cleaned, self.slots_used = [], [], []
+
+    async def make(self, build, sandbox, log):
+        self.made.append(build.request.project)
+        self.slots_used.append(sandbox)
+        log.note("the compiler speaks")
+        make = self.makes.get(build.request.project)
+        if make is not None:
+            await make()
+        return WHEEL
+
+    async def publish(self, build, wheel, log_sha256):
+        self.queue.succeed(build.id, wheel=wheel.filename, wheel_sha256=wheel.sha256, log_sha256=log_sha256)
+
+    async def submit_requirement(self, needed, build):
+        return await self.queue.submit(a_request(needed.project, needed.version))
+
+    async def store_log(self, data):
+        self.logs[digest(data.decode())] = data.decode()
+        return digest(data.decode())
+
+    async def clean(self, build):
+        self.cleaned.append(build.id)
+
+    def pool(self, slots=1, **options):
+        options = {"beat_seconds": 0.01, "stop_seconds": 5} | options
+        names = ("make", "publish", "submit_requirement", "store_log", "clean")
+        parts = {name: getattr(self, name) for name in names}
+        return Pool(self.queue, list(range(slots)), new_log=NoteBook, **parts, **options)
+
+    async def until(self, number, *states):
+        async with asyncio.timeout(5):
+            while self.queue.builds[number].state not in states:
+                await asyncio.sleep(0.002)
+        return self.queue.builds[number]
+
+    async def ended(self, number):
+        return await self.until(number, BuildState.SUCCEEDED, BuildState.FAILED, BuildState.CANCELLED)
+
+
+def raising(error):
+    async def make():
+        raise error
+
+    return make
+
+
+@pytest.fixture
+def house():
+    return House()
+
+
+async def test_a_build_is_made_published_and_its_log_kept(house):
+    build = await house.queue.submit(a_request())
+    async with house.pool():
+        ended = await house.ended(build.id)
+    assert (ended.state, ended.wheel) == (BuildState.SUCCEEDED, "x.whl")
+    assert house.logs[ended.log_sha256] == "the compiler speaks\nbuilt x.whl"
+    assert house.cleaned == [build.id]
+
+
+async def test_as_many_run_at_once_as_there_are_sandboxes_and_no_more(house):
+    go_on = asyncio.Event()
+    for name in "abc":
+        house.makes[name] = go_on.wait
+        await house.queue.submit(a_request(name))
+    pool = house.pool(slots=2)
+    async with pool:
+        await house.until(2, BuildState.RUNNING)
+        await asyncio.sleep(0.03)
+        assert (pool.slots, pool.running, house.made) == (2, 2, ["a", "b"])
+        assert sorted(house.slots_used) == [0, 1]
+        go_on.set()
+        await house.ended(3)
+    assert pool.running == 0
+
+
+@pytest.mark.parametrize(
+    ("end", "state"),
+    [
+        (PackageFault("build", "syslib.header", "ldap.h: No such file"), BuildState.FAILED),
+        (Cancelled("cancelled.yanked", "Upstream has yanked it."), BuildState.CANCELLED),
+    ],
+)
+async def test_the_family_of_a_fault_settles_it(house, end, state):
+    house.makes["docopt"] = raising(end)
+    build = await house.queue.submit(a_request())
+    async with house.pool():
+        ended = await house.ended(build.id)
+    assert (ended.state, ended.fault, ended.line) == (state, end.kind, end.line)
+    assert house.logs[ended.log_sha256].startswith("the compiler speaks\n")
+    assert end.line in house.logs[ended.log_sha256]
+
+
+async def test_our_fault_is_tried_again(house):
+    tries = []
+
+    async def make():
+        tries.append(1)
+        if len(tries) < 3:
+            raise InfrastructureFault("infra.sandbox", "no such slot")
+
+    house.makes["docopt"] = make
+    build = await house.queue.submit(a_request())
+    async with house.pool():
+        ended = await house.ended(build.id)
+    assert (ended.state, ended.attempts) == (BuildState.SUCCEEDED, 3)
+
+
+async def test_what_we_did_not_foresee_is_our_fault_and_the_traceback_is_in_the_log(caplog):
+    house = House(retry=RetryPolicy(max_attempts=1))
+    house.makes["docopt"] = raising(ZeroDivisionError("division\nby zero"))
+    build = await house.queue.submit(a_request())
+    await house.queue.submit(a_request("next"))
+    async with house.pool():
+        ended = await house.ended(build.id)
+        assert (await house.ended(2)).state is BuildState.SUCCEEDED
+    assert (ended.fault, ended.line) == ("infra.internal", "ZeroDivisionError: division by zero")
+    assert "Traceback (most recent call last)" in house.logs[ended.log_sha256]
+    assert "failed by a fault of ours" in caplog.text
+
+
+async def test_a_publication_that_fails_is_our_fault(house, caplog):
+    async def publish(build, wheel, log_sha256):
+        if house.queue.builds[build.id].attempts == 1:
+            raise OSError(28, "No space left on device")
+        await House.publish(house, build, wheel, log_sha256)
+
+    house.publish = publish
+    build = await house.queue.submit(a_request())
+    async with house.pool():
+        assert (await house.ended(build.id)).attempts == 2
+
+
+async def test_a_log_that_cannot_be_kept_does_not_hide_how_the_build_ended(house, caplog):
+    async def store_log(data):
+        raise OSError(28, "No space left on device")
+
+    house.store_log = store_log
+    house.makes["docopt"] = raising(PackageFault("build", "compiler", "error"))
+    build = await house.queue.submit(a_request())
+    async with house.pool():
+        ended = await house.ended(build.id)
+    assert (ended.fault, ended.log_sha256) == ("compiler", None)
+    assert "could not be kept" in caplog.text
+
+
+# --- build requirements
+
+
+async def test_a_needed_build_comes_first_then_the_build_starts_again(house):
+    async def make():
+        if house.made.count("app") == 1:
+            raise NeedsBuild("lib", "1.0")
+
+    house.makes["app"] = make
+    build = await house.queue.submit(a_request("app"))
+    async with house.pool():
+        ended = await house.ended(build.id)
+    assert ended.state is BuildState.SUCCEEDED
+    assert house.made == ["app", "lib", "app"]
+
+
+async def test_a_needed_build_that_fails_fails_it(house):
+    house.makes["app"] = raising(NeedsBuild("lib", "1.0"))
+    house.makes["lib"] = raising(PackageFault("build", "compiler", "error"))
+    build = await house.queue.submit(a_request("app"))
+    async with house.pool(slots=2):
+        ended = await house.ended(build.id)
+    assert (ended.state, ended.fault) == (BuildState.FAILED, "deps.build-failed")
+
+
+async def test_builds_that_need_each_other_fail(house):
+    house.makes["a"] = raising(NeedsBuild("b", "0.6.2"))
+    house.makes["b"] = raising(NeedsBuild("a", "0.6.2"))
+    build = await house.queue.submit(a_request("a"))
+    async with house.pool(slots=2):
+        await house.ended(build.id)
+        assert {(await house.ended(2)).fault, house.queue.builds[1].fault} == {"deps.cycle", "deps.build-failed"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [
+        (None, "deps.unresolvable"),
+        (QueueFull(), "infra.queue-full"),
+        (InfrastructureFault("infra.upstream", "down"), "infra.upstream"),
+        (PackageFault("requires", "deps.yanked", "yanked"), "deps.yanked"),
+        (ZeroDivisionError(), "infra.internal"),
+    ],
+    ids=repr,
+)
+async def test_a_requirement_that_cannot_be_asked_for(answer, fault, caplog):
+    house = House(retry=RetryPolicy(max_attempts=1))
+
+    async def submit_requirement(needed, build):
+        if answer is not None:
+            raise answer
+
+    house.submit_requirement = submit_requirement
+    house.makes["app"] = raising(NeedsBuild("lib", "1.0"))
+    build = await house.queue.submit(a_request("app"))
+    async with house.pool():
+        ended = await house.ended(build.id)
+    assert (ended.state, ended.fault) == (BuildState.FAILED, fault)
+
+
+# --- cancelling and stopping
+
+
+class Stubborn:
+    """A make that takes a moment to die, as a sandbox does; remembers that it was dead in the end."""
+
+    def __init__(self, then=None):
+        self.started, self.dead, self._then = asyncio.Event(), False, then
+
+    async def __call__(self):
+        self.started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.03)
+            self.dead = True
+            if self._then:
+                raise self._then
+
+
+async def test_a_purge_ends_a_running_build(house):
+    make = house.makes["docopt"] = Stubborn()
+    build = await house.queue.submit(a_request())
+    pool = house.pool(beat_seconds=60)
+    async with pool:
+        await make.started.wait()
+        await house.queue.settle(build.id, Cancelled("cancelled.purged", "x"), log_sha256=None)
+        pool.cancel([build.id, 4711])
+        other = await house.queue.submit(a_request("other"))
+        await house.ended(other.id)
+    assert make.dead
+    assert house.queue.builds[build.id].fault == "cancelled.purged"
+    assert house.cleaned == [build.id, other.id]
+
+
+async def test_a_cancel_alone_settles_it_too(house):
+    make = house.makes["docopt"] = Stubborn()
+    build = await house.queue.submit(a_request())
+    pool = house.pool()
+    async with pool:
+        await make.started.wait()
+        pool.cancel([build.id])
+        ended = await house.ended(build.id)
+    assert (ended.state, ended.fault) == (BuildState.CANCELLED, "cancelled.purged")
+
+
+async def test_a_lost_hold_ends_a_running_build(house):
+    make = house.makes["docopt"] = Stubborn()
+    build = await house.queue.submit(a_request())
+    async with house.pool(beat_seconds=0.01):
+        await make.started.wait()
+        await house.queue.settle(build.id, Cancelled("cancelled.purged", "x"), log_sha256=None)
+        async with asyncio.timeout(5):
+            while not make.dead:
+                await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize(
+    "dying", [None, PackageFault("build", "compiler", "Killed"), InfrastructureFault("infra.x", "x")], ids=repr
+)
+async def test_a_stop_gives_builds_back_once_they_are_dead(house, dying):
+    make = house.makes["docopt"] = Stubborn(dying)
+    before = await house.queue.submit(a_request())
+    async with house.pool(slots=2) as pool:
+        await make.started.wait()
+    assert make.dead
+    assert house.queue.builds[before.id] == before
+    assert house.cleaned == [before.id]
+    assert pool.running == 0
+    house.makes.clear()
+    async with house.pool():
+        assert (await house.ended(before.id)).state is BuildState.SUCCEEDED
+
+
+async def test_a_stop_lets_a_publication_finish(house):
+    publishing = asyncio.Event()
+
+    async def publish(build, wheel, log_sha256):
+        publishing.set()
+        await asyncio.sleep(0.05)
+        await House.publish(house, build, wheel, log_sha256)
+
+    house.publish = publish
+    build = await house.queue.submit(a_request())
+    async with house.pool():
+        await publishing.wait()
+    assert house.queue.builds[build.id].state is BuildState.SUCCEEDED
+
+
+async def test_a_stop_takes_no_longer_than_it_may(house, caplog):
+    never = asyncio.Event()
+
+    async def make():
+        while not never.is_set():
+            try:
+                await never.wait()
+            except asyncio.CancelledError:
+                continue
+
+    house.makes["docopt"] = make
+    build = await house.queue.submit(a_request())
+    async with asyncio.timeout(3):
+        async with house.pool(stop_seconds=0.05):
+            await house.until(build.id, BuildState.RUNNING)
+    assert "did not end" in caplog.text
+    assert house.queue.builds[build.id].state is BuildState.RUNNING
+    never.set()
+    await asyncio.sleep(0.01)
+
+
+async def test_an_idle_pool_stops_at_once(house):
+    async with asyncio.timeout(1):
+        async with house.pool(slots=3):
+            await asyncio.sleep(0.01)
+
+
+# --- a queue that fails
+
+
+@pytest.mark.parametrize("verb", ["claim", "beat", "settle"])
+async def test_a_full_disk_is_outlived(house, verb, caplog, monkeypatch):
+    monkeypatch.setattr("buildthrough.builders.pool._REST", RetryPolicy(first_seconds=0.01))
+    real, failures = getattr(house.queue, verb), []
+
+    async def failing(*args, **kwargs):
+        if len(failures) < 3:
+            failures.append(1)
+            raise DatabaseFull("The database cannot grow: the disk is full.")
+        return await real(*args, **kwargs)
+
+    async def make():
+        await asyncio.sleep(0.06)
+        raise PackageFault("build", "compiler", "error")
+
+    setattr(house.queue, verb, failing)
+    house.makes["docopt"] = make
+    build = await house.queue.submit(a_request())
+    async with house.pool():
+        ended = await house.ended(build.id)
+    assert ended.fault == "compiler"
+    assert len(failures) == 3
+    assert "the disk is full" in caplog.text
+
+
+async def test_a_machine_that_only_fails_does_not_use_up_the_queue(house):
+    for number in range(50):
+        house.makes[f"p{number}"] = raising(InfrastructureFault("infra.sandbox", "broken"))
+        await house.queue.submit(a_request(f"p{number}"))
+    async with house.pool():
+        await asyncio.sleep(0.2)
+    assert len(house.made) <= 3
