@@ -1,0 +1,145 @@
+"""The host's side of the dialogue with the driver inside, and what it makes of how that ended."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING
+
+from buildthrough.builders.build_log import plain_line
+from buildthrough.builders.diagnosis import diagnose
+from buildthrough.builders.faults import BuildEnded, InfrastructureFault, PackageFault
+from buildthrough.builders.messages import Entered, Failed, Requires, WheelComes, read_message
+from buildthrough.builders.sandbox import DialogueError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from buildthrough.builders.build_log import BuildLog
+    from buildthrough.builders.faults import Stage
+    from buildthrough.builders.sandbox import Channel, Command, Ending, Limits, Sandbox
+
+
+class Dialogue:
+    """Answers one command inside and takes its wheel."""
+
+    def __init__(
+        self,
+        *,
+        stage: Stage,
+        output: Path,
+        max_wheel_bytes: int,
+        provide: Callable[[tuple[str, ...]], Awaitable[None]] | None = None,
+    ) -> None:
+        """Begin at a stage; put the wheel into ``output``, an empty folder; ``provide`` sees to requirements."""
+        self.stage: Stage = stage
+        self.ended: BuildEnded | None = None
+        """Why the host ended it."""
+        self.failed: Failed | None = None
+        """Why the command inside says that it failed."""
+        self.wheel: Path | None = None
+        self._output = output
+        self._max_wheel_bytes = max_wheel_bytes
+        self._provide = provide
+
+    async def hold(self, channel: Channel) -> None:
+        """Talk until the wheel is here or the command ends. What came of it is in the attributes."""
+        try:
+            while (raw := await channel.receive()) is not None:
+                match read_message(raw):
+                    case Entered(stage=stage):
+                        self.stage = stage
+                    case Requires(requirements=requirements):
+                        await self._answer(channel, requirements)
+                    case Failed() as failed:
+                        self.stage, self.failed = failed.stage, failed
+                    case WheelComes() as coming:
+                        await self._take(channel, coming)
+                        return
+        except BuildEnded as ended:
+            # Ending the command by an exception would lose its log, so it is asked to end.
+            self.ended = ended
+            await channel.send({"ok": False})
+        except DialogueError as error:
+            self.ended = PackageFault(self.stage, "output.dialogue", plain_line(str(error)))
+            raise
+
+    async def _answer(self, channel: Channel, requirements: tuple[str, ...]) -> None:
+        if self._provide is None:
+            raise DialogueError("requirements are not asked for at this stage")
+        self.stage = "requires"
+        await self._provide(requirements)
+        await channel.send({"ok": True})
+
+    async def _take(self, channel: Channel, coming: WheelComes) -> None:
+        if coming.size > self._max_wheel_bytes:
+            line = f"the wheel has {coming.size} bytes, more than {self._max_wheel_bytes}"
+            raise PackageFault("collect", "limit.output", line)
+        path = self._output / coming.filename
+        try:
+            with await asyncio.to_thread(path.open, "xb") as file:
+                await channel.receive_bytes(coming.size, file)
+        except OSError as problem:
+            raise InfrastructureFault("infra.disk", f"the wheel cannot be stored: {problem.strerror}") from problem
+        self.wheel = path
+
+
+async def converse(*, sandbox: Sandbox, command: Command, dialogue: Dialogue, log: BuildLog) -> Path:
+    """Run the command, hold the dialogue and return the wheel. Raise the families of `builders.faults`."""
+    _, ending = await sandbox.run(command, dialogue.hold)
+    text = await asyncio.to_thread(log.output, ending.log)
+    peak = "" if ending.peak_memory_bytes is None else f", at most {ending.peak_memory_bytes >> 20} MiB of memory"
+    log.note(f"the sandbox ended after {ending.seconds:.1f} s{peak}")
+    if ending.overrun is not None:
+        raise _overrun(dialogue, ending, command.limits)
+    if dialogue.ended is not None:
+        raise dialogue.ended
+    if dialogue.failed is not None:
+        raise _failure(dialogue.failed, text)
+    if dialogue.wheel is None:
+        line = f"the driver ended at the stage {dialogue.stage} with exit code {ending.exit_code}, without a word"
+        raise InfrastructureFault("infra.driver", line)
+    return dialogue.wheel
+
+
+def _overrun(dialogue: Dialogue, ending: Ending, limits: Limits) -> PackageFault:
+    stage = dialogue.stage
+    match ending.overrun:
+        case "time":
+            return PackageFault(stage, "limit.time", f"took more than {limits.wall_seconds:g} seconds")
+        case "silence":
+            return PackageFault(stage, "limit.silence", f"printed nothing for {limits.silence_seconds:g} seconds")
+        case "memory":
+            return PackageFault(stage, "limit.memory", f"used more than {limits.memory_bytes >> 20} MiB of memory")
+        case "log":
+            return PackageFault(stage, "limit.log", "printed far more than a log can hold")
+        case _:
+            if isinstance(dialogue.ended, PackageFault):
+                return dialogue.ended
+            return PackageFault(stage, "output.dialogue", "what came out of the sandbox was not what a driver says")
+
+
+def _failure(failed: Failed, text: str) -> BuildEnded:
+    if failed.kind == "driver":
+        return InfrastructureFault("infra.driver", failed.line)
+    if failed.kind != "hook":
+        return PackageFault(failed.stage, failed.kind, failed.line)
+    # The sandbox's log may be cut in the middle, or without the stage's own beginning: then all of it has to do.
+    _, _, since = text.rpartition(f"==> {failed.stage}: ")
+    kind, line = diagnose(failed.stage, since)
+    return PackageFault(failed.stage, kind, plain_line(line))
+
+
+def lend_folder(folder: Path) -> None:
+    """Make a new folder in the build's own; the user that builds can read both. Blocking."""
+    folder.mkdir(mode=0o755)
+    folder.chmod(0o755)
+    folder.parent.chmod(0o755)
+
+
+def lend_files(folder: Path) -> None:
+    """Make the files of a folder readable for the user that builds. Blocking."""
+    for entry in os.scandir(folder):
+        if entry.is_file(follow_symlinks=False):
+            os.chmod(entry.path, 0o644)  # noqa: PTH101 # the entry is at hand

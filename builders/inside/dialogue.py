@@ -1,0 +1,74 @@
+"""The inner side of the dialogue with the host: one JSON object a line, and the bytes of the wheel."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import BinaryIO
+
+LONGEST_LINE = 300
+"""Characters of a fault's telling line."""
+_PIECE = 1 << 20
+
+
+class Fault(Exception):
+    """The package is at fault; ``kind`` is one that `buildthrough.builders.messages` knows."""
+
+    def __init__(self, kind: str, line: str) -> None:
+        super().__init__(line)
+        self.kind = kind
+        self.line = line[:LONGEST_LINE]
+
+
+class Refused(Exception):
+    """The host does not want to go on; it knows why."""
+
+
+class HostLine:
+    """The two pipes to the host."""
+
+    def __init__(self, answers: int, messages: int) -> None:
+        """Take over the file descriptors; no child process inherits them."""
+        os.set_inheritable(answers, False)  # noqa: FBT003 # the system's signature
+        os.set_inheritable(messages, False)  # noqa: FBT003 # the system's signature
+        self._answers = os.fdopen(answers, encoding="utf-8")
+        self._messages = os.fdopen(messages, "wb")
+        self.stage = "unpack"
+
+    def enter(self, stage: str, sentence: str) -> None:
+        """Tell the host and the log what begins now."""
+        self.stage = stage
+        print(f"==> {stage}: {sentence}", flush=True)
+        self._say({"t": "stage", "stage": stage})
+
+    def ask_for(self, requirements: Sequence[str]) -> None:
+        """Ask for the wheels of these requirements. Raise `Refused` where the host has none."""
+        self._say({"t": "requires", "list": list(requirements)})
+        answer = json.loads(self._answers.readline() or "{}")
+        if answer.get("ok") is not True:
+            raise Refused
+
+    def fault(self, kind: str, line: str) -> None:
+        """Tell why there will be no wheel."""
+        self._say({"t": "fault", "kind": kind, "stage": self.stage, "line": line[:LONGEST_LINE]})
+
+    def hand_out(self, name: str, file: BinaryIO) -> None:
+        """Send the wheel: its name and size, then its bytes."""
+        size = os.fstat(file.fileno()).st_size
+        self._say({"t": "wheel", "name": name, "size": size})
+        left = size
+        while left:
+            piece = file.read(min(left, _PIECE))
+            if not piece:
+                raise Fault("output.unsafe", "the wheel became shorter while it was read")
+            self._messages.write(piece)
+            left -= len(piece)
+        self._messages.flush()
+
+    def _say(self, message: dict[str, Any]) -> None:
+        self._messages.write(json.dumps(message).encode() + b"\n")
+        self._messages.flush()

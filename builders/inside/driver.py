@@ -1,0 +1,228 @@
+"""Pid 1 of a build's sandbox: unpacks the sdist, asks for its build requirements, installs them, has the wheel built.
+
+Runs on the server's own interpreter with the kit's libraries; the hooks run in a virtual environment of the target's
+interpreter. Arguments: a JSON object (see `Plan`), the file descriptor of the answers, the one of the messages.
+"""
+
+from __future__ import annotations
+
+import email.parser
+import errno
+import json
+import os
+import stat
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict, TypeVar
+
+from build import BuildBackendException, BuildException, ProjectBuilder
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from buildthrough.builders.inside.dialogue import Fault, HostLine, Refused
+from buildthrough.builders.inside.processes import hide, run
+from buildthrough.builders.inside.unpack import unpack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+T = TypeVar("T")
+_ROOT = Path("/build")
+_ENV = _ROOT / "env"
+_OUT = _ROOT / "out"
+_LARGEST_PYPROJECT = 1 << 20
+_LARGEST_ANSWER = 4 << 20
+"""Of a hook, in bytes."""
+_FULL_BYTES = 1 << 20
+"""A file system with less room than this is taken for full."""
+_WRITABLE = ("/build", "/tmp", "/home/build", "/dev/shm")  # noqa: S108 # the sandbox's own
+
+
+class Plan(TypedDict):
+    """What the host tells in the first argument."""
+
+    sdist: str
+    python: str
+    python_version: str
+    wheels: str
+    uv: str
+    most_bytes: int
+
+
+class HookFailed(Exception):
+    """A hook ended badly; the log says why."""
+
+
+def main() -> None:
+    """Hold the whole dialogue; the exit code is 0 where a wheel was handed out."""
+    plan: Plan = json.loads(sys.argv[1])
+    host = HostLine(int(sys.argv[2]), int(sys.argv[3]))
+    os.umask(0o022)
+    try:
+        hide()
+        _build(plan, host)
+    except Fault as fault:
+        host.fault(fault.kind, fault.line)
+    except Refused:
+        print("==> the host ends the build", flush=True)
+    except HookFailed:
+        host.fault(*_why_hook_failed())
+    except OSError as problem:
+        traceback.print_exc()
+        full = problem.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+        host.fault("limit.disk" if full else "driver", f"{problem.strerror}: {problem.filename}")
+    except Exception as problem:  # noqa: BLE001 # told to the host, which blames itself for it
+        traceback.print_exc()
+        host.fault("driver", f"{type(problem).__name__}: {problem}")
+    else:
+        return
+    sys.exit(1)
+
+
+def _build(plan: Plan, host: HostLine) -> None:
+    host.enter("unpack", Path(plan["sdist"]).name)
+    source = unpack(Path(plan["sdist"]), _ROOT / "src", plan["most_bytes"])
+    host.enter("plan", "reading the build system")
+    _check_python(source, plan["python_version"])
+    builder = _read_build_system(source)
+    required = sorted(builder.build_system_requires)
+    host.enter("requires", ", ".join(required) or "nothing is required")
+    host.ask_for(required)
+    host.enter("install", "making the build environment")
+    _make_environment(plan)
+    _install(plan, required)
+    host.enter("requires", "asking the backend what else it requires")
+    more = sorted(_call(lambda: builder.get_requires_for_build("wheel")) - set(required))
+    if more:
+        host.ask_for(more)
+        host.enter("install", ", ".join(more))
+        _install(plan, more)
+    host.enter("build", "building the wheel")
+    _OUT.mkdir()
+    _call(lambda: builder.build("wheel", str(_OUT)))
+    host.enter("collect", "looking at what was built")
+    _hand_out(host)
+
+
+def _read_build_system(source: Path) -> ProjectBuilder:
+    for name, largest in (("pyproject.toml", _LARGEST_PYPROJECT), ("setup.py", None)):
+        try:
+            found = (source / name).lstat()
+        except FileNotFoundError:
+            continue
+        if not stat.S_ISREG(found.st_mode):
+            raise Fault("source.unsafe", f"{name} is no regular file")
+        if largest is not None and found.st_size > largest:
+            raise Fault("source.invalid", f"{name} has {found.st_size} bytes, more than {largest}")
+    try:
+        return ProjectBuilder(str(source), str(_ENV / "bin" / "python"), _run_hook)
+    except (BuildException, ValueError, RecursionError) as problem:
+        raise Fault("source.invalid", f"{type(problem).__name__}: {problem}") from problem
+
+
+def _check_python(source: Path, version: str) -> None:
+    """Refuse early what says itself that it does not work with the target's Python."""
+    try:
+        with (source / "PKG-INFO").open("rb") as file:
+            headers = email.parser.BytesHeaderParser().parsebytes(file.read(_LARGEST_PYPROJECT))
+    except OSError:
+        return  # older sdists have none
+    wanted = str(headers.get("Requires-Python") or "").strip()
+    try:
+        fits = SpecifierSet(wanted).contains(version, prereleases=True)
+    except InvalidSpecifier:
+        return  # installers ignore one that they cannot read as well
+    if not fits:
+        raise Fault("incompatible.python", f"requires Python {wanted}, the target has {version}")
+
+
+def _make_environment(plan: Plan) -> None:
+    argv = (plan["uv"], "venv", "--quiet", "--no-cache", "--no-config", "--no-project", "--offline")
+    if run(
+        (*argv, "--no-python-downloads", "--python", plan["python"], str(_ENV)), folder="/build", environment=_environ()
+    ):
+        raise (
+            Fault("limit.disk", "disk limit reached")
+            if _full()
+            else RuntimeError("uv cannot make a virtual environment")
+        )
+
+
+def _install(plan: Plan, requirements: Sequence[str]) -> None:
+    if not requirements:
+        return
+    argv = (
+        *(plan["uv"], "pip", "install", "--offline", "--no-index", "--no-config", "--no-cache", "--no-build"),
+        *("--no-progress", "--link-mode", "copy", "--find-links", plan["wheels"]),
+        *("--python", str(_ENV / "bin" / "python"), "--", *requirements),
+    )
+    if run(argv, folder="/build", environment=_environ()):
+        raise HookFailed
+
+
+def _run_hook(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
+    """Run a hook, as pyproject_hooks wants it; nothing that it started is alive when its answer is read."""
+    if run(cmd, folder=cwd or "/build", environment={**_environ(), **(extra_environ or {})}):
+        raise HookFailed
+    answer = Path(cmd[-1], "output.json")
+    found = answer.lstat()
+    if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST_ANSWER:
+        print("error: the backend's answer is no regular file, or too large", flush=True)
+        raise HookFailed
+
+
+def _call(hook: Callable[[], T]) -> T:
+    """Call a hook and make every way in which it can fail one, told in the log."""
+    try:
+        return hook()
+    except HookFailed:
+        raise
+    except BuildBackendException as problem:
+        if isinstance(problem.exception, HookFailed):
+            raise HookFailed from None
+        print(getattr(problem.exception, "traceback", ""), f"error: {problem}", sep="\n", flush=True)
+    except (
+        BuildException,
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        RecursionError,
+        FileNotFoundError,
+    ) as problem:
+        print(f"error: the backend's answer cannot be read: {type(problem).__name__}: {problem}", flush=True)
+    raise HookFailed
+
+
+def _environ() -> dict[str, str]:
+    return {**os.environ, "PATH": f"{_ENV}/bin:{os.environ['PATH']}"}
+
+
+def _full() -> str | None:
+    """Return the folder whose room is used up."""
+    for folder in _WRITABLE:
+        room = os.statvfs(folder)
+        if room.f_bavail * room.f_frsize < min(_FULL_BYTES, room.f_blocks * room.f_frsize // 10):
+            return folder
+    return None
+
+
+def _why_hook_failed() -> tuple[str, str]:
+    full = _full()
+    return ("limit.disk", f"disk limit reached in {full}") if full else ("hook", "")
+
+
+def _hand_out(host: HostLine) -> None:
+    """Send the one regular file in the output folder."""
+    if not stat.S_ISDIR(_OUT.lstat().st_mode):
+        raise Fault("output.unsafe", "the output folder was replaced")
+    names = [path.name for path in _OUT.iterdir()]
+    if not names:
+        raise Fault("output.none", "the backend reports success, but there is no wheel")
+    if len(names) > 1:
+        raise Fault("output.many", f"the backend made {len(names)} files, not one wheel")
+    path = _OUT / names[0]
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise Fault("output.unsafe", "the backend's output is no regular file")
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+        host.hand_out(names[0], file)

@@ -1,0 +1,52 @@
+"""Runs programs as pid 1 of the sandbox, and leaves none of them, nor their children, alive."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_PR_SET_DUMPABLE = 4
+
+
+def hide() -> None:
+    """Keep the sandbox's other processes away from this one's file descriptors and memory."""
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
+def run(argv: Sequence[str], *, folder: str, environment: Mapping[str, str]) -> int:
+    """Run a program until it ends, then end everything else in the sandbox. Return its exit code as a shell gives it.
+
+    Orphans are reaped while waiting: nobody else does it for pid 1.
+    """
+    if os.getpid() != 1:
+        raise AssertionError("killing everybody is for pid 1 of a sandbox only")
+    program = subprocess.Popen(
+        list(argv), cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, start_new_session=True
+    )
+    status = 0
+    ended = 0
+    while ended != program.pid:
+        ended, status = os.waitpid(-1, 0)
+    code = os.waitstatus_to_exitcode(status)
+    program.returncode = code
+    end_all()
+    return code if code >= 0 else 128 - code
+
+
+def end_all() -> None:
+    """Kill every other process of the sandbox and wait until the last one is gone."""
+    while True:
+        with suppress(ProcessLookupError):  # there may be none to kill, but one to reap
+            os.kill(-1, signal.SIGKILL)
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return

@@ -1,0 +1,113 @@
+"""Pid 1 of the sandbox in which a wheel is made portable: auditwheel gives it the oldest libc's tags that are true.
+
+Arguments: a JSON object (see `Plan`), the file descriptor of the answers, the one of the messages.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import re
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+from typing import TypedDict
+
+from auditwheel.wheeltools import InWheelCtx, add_platforms, get_wheel_platforms
+
+from buildthrough.builders.inside.dialogue import Fault, HostLine
+from buildthrough.builders.inside.processes import hide
+
+_PLAIN = Path("/build/plain")
+_NAMED = Path("/build/named")
+_OUT = Path("/build/out")
+_NEVER = "2_9999"
+"""Version of a libc that no wheel earns."""
+_PREFIX = re.compile(r"^([A-Z]+:[\w.]+:|.*? error: )")
+_AUDITWHEEL = "import sys; sys.path.insert(0, sys.argv.pop(1)); from auditwheel.main import main; sys.exit(main())"
+
+
+class Plan(TypedDict):
+    """What the host tells in the first argument."""
+
+    wheel: str
+    system: str
+    """Kind of the tags to earn: ``manylinux`` or ``musllinux``."""
+    arch: str
+    library: str
+
+
+def main() -> None:
+    """Hold the whole dialogue; the exit code is 0 where a wheel was handed out."""
+    plan: Plan = json.loads(sys.argv[1])
+    host = HostLine(int(sys.argv[2]), int(sys.argv[3]))
+    host.enter("repair", Path(plan["wheel"]).name)
+    try:
+        hide()
+        wheel = _unclaim(Path(plan["wheel"]), f"linux_{plan['arch']}")
+        wheel = _repair(wheel, f"{plan['system']}_{_NEVER}_{plan['arch']}", plan["library"])
+        with wheel.open("rb") as file:
+            host.hand_out(wheel.name, file)
+    except Fault as fault:
+        host.fault(fault.kind, fault.line)
+    except OSError as problem:
+        traceback.print_exc()
+        full = problem.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+        host.fault("limit.disk" if full else "driver", f"{problem.strerror}: {problem.filename}")
+    except Exception as problem:  # noqa: BLE001 # told to the host, which blames itself for it
+        traceback.print_exc()
+        host.fault("driver", f"{type(problem).__name__}: {problem}")
+    else:
+        return
+    sys.exit(1)
+
+
+def _unclaim(wheel: Path, native: str) -> Path:
+    """Return the wheel without the platform tags that its backend claims: auditwheel would keep them."""
+    claimed = get_wheel_platforms(wheel.name)
+    if claimed == [native]:
+        return wheel
+    print(f"The backend says {', '.join(claimed)}; what is true is found out.", flush=True)
+    _PLAIN.mkdir()
+    try:
+        with InWheelCtx(wheel) as context:
+            context.out_wheel = _PLAIN / wheel.name
+            plain: Path = add_platforms(context, [native], [tag for tag in claimed if tag != native])
+    except OSError:
+        raise
+    except Exception as problem:  # what a malformed wheel raises there is not written down
+        traceback.print_exc()
+        raise Fault("output.bad-archive", f"the wheel cannot be read: {problem}") from problem
+    return plain
+
+
+def _repair(wheel: Path, never: str, library: str) -> Path:
+    """Return the repaired wheel; ``never`` is a tag that tells auditwheel the kind of libc and is removed again.
+
+    Without one it looks for the libc in the binaries, and some of PyPy's name none.
+    """
+    _OUT.mkdir()
+    named = _NAMED / f"{wheel.name.rpartition('-')[0]}-{never}.whl"
+    _NAMED.mkdir()
+    named.symlink_to(wheel)
+    argv = (sys.executable, "-I", "-S", "-B", "-c", _AUDITWHEEL, library, "repair", "--plat", "auto", "-w", str(_OUT))
+    done = subprocess.run(
+        (*argv, str(named)), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
+    said = done.stdout.decode("utf-8", "replace")
+    print(said, flush=True)
+    made = list(_OUT.iterdir())
+    if done.returncode != 0 or len(made) != 1:
+        raise Fault("output.no-manylinux", _telling(said))
+    earned = [tag for tag in get_wheel_platforms(made[0].name) if tag != never]
+    if not earned or any(tag.startswith("linux_") for tag in earned):
+        raise Fault("output.no-manylinux", "no manylinux or musllinux tag is true of this wheel")
+    return made[0].rename(_OUT / f"{wheel.name.rpartition('-')[0]}-{'.'.join(earned)}.whl")
+
+
+def _telling(said: str) -> str:
+    """Return what auditwheel said last, without its own name in front."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    last = lines[-1] if lines else "auditwheel made no wheel and said nothing"
+    return _PREFIX.sub("", last)

