@@ -1,0 +1,77 @@
+# make serve | install | test | network-test | lint | bench | clean
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Wheels that tests build with; fetched once, since tests themselves reach nothing but this machine.
+TEST_WHEELS := setuptools wheel flit_core cython
+
+.PHONY: help
+help:
+	@echo "make serve         set everything up and serve http://127.0.0.1:8018/simple/   (ARGS=... for more flags)"
+	@echo "make install       set everything up; leaves $(BIN)/buildthrough"
+	@echo "make test          set everything up, lint, run the tests"
+	@echo "make network-test  the tests that need PyPI"
+	@echo "make lint          ruff, mypy, import-linter"
+	@echo "make bench         measure against a bare handler (needs wrk)"
+	@echo "make clean         remove what was set up"
+
+.PHONY: install serve
+install: $(VENV)/.installed
+
+serve: $(VENV)/.installed
+	exec $(BIN)/buildthrough serve $(ARGS)
+
+$(VENV)/.installed: pyproject.toml hatch_build.py scripts/system-packages scripts/find-python
+	@python=$$(scripts/find-python "$(PYTHON)"); \
+	scripts/system-packages "$$python"; \
+	if ! $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "making $(VENV) with $$python"; \
+	    rm -rf $(VENV); \
+	    "$$python" -m venv $(VENV); \
+	fi
+	@echo "installing buildthrough into $(VENV)"
+	@$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
+	@scripts/system-packages $(BIN)/python pypy3:pypy3,pypy3-dev
+	@echo "installing what the tests need"
+	@$(PIP) install --editable ".[dev]"
+	@touch $@
+
+.cache/wheels/.fetched: $(VENV)/.installed
+	@echo "fetching wheels that tests build with"
+	@$(PIP) download --only-binary :all: --dest .cache/wheels $(TEST_WHEELS)
+	@touch $@
+
+.PHONY: test network-test lint format bench clean
+test: lint .cache/wheels/.fetched
+	$(BIN)/pytest --cov --cov-branch --cov-report=term:skip-covered $(ARGS)
+
+network-test: $(VENV)/.dev
+	$(BIN)/pytest -m network $(ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev
+	@scripts/system-packages $(BIN)/python wrk:wrk
+	$(BIN)/python -m bench $(ARGS)
+
+clean:
+	rm -rf $(VENV) .editable .cache .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
