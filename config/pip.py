@@ -99,7 +99,7 @@ def _is_web_address(url: str) -> bool:
 
 
 def _requests_ca_file() -> str | None:
-    """What requests, the HTTP client of pip, reads where pip itself is told nothing."""
+    """Return what requests, the HTTP client of pip, reads where pip itself is told nothing."""
     return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or None
 
 

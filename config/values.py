@@ -41,7 +41,7 @@ def parse(key: Key, written: object, *, is_text: bool) -> Value:
 def show(key: Key, value: Value) -> str:
     """Write the value as TOML, without secrets."""
     if key.is_secret:
-        return '"(set, not shown)"' if value else '""'
+        return "(set, not shown)" if value else '""'
     match value:
         case bool():
             return "true" if value else "false"

@@ -1,0 +1,85 @@
+"""``buildthrough builds``: what is being built, was built, or could not be."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from buildthrough.proxy.commands import options
+from buildthrough.proxy.commands.table import duration, moment, table, text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SUMMARY = "list builds, the newest first"
+STATES = ("QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED")
+_HEAD = ("ID", "STATE", "PROJECT", "VERSION", "TARGET", "AGE", "TOOK", "RESULT")
+_DEFAULT_LIMIT = 50
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("--project", metavar="NAME", help="only those of a project")
+    parser.add_argument("--state", type=str.upper, choices=STATES, help="only those in a state")
+    parser.add_argument(
+        "--limit",
+        metavar="N",
+        type=positive,
+        default=_DEFAULT_LIMIT,
+        help=f"at most so many (default {_DEFAULT_LIMIT})",
+    )
+    parser.add_argument("--json", action="store_true", help="print the server's answer as JSON")
+    options.add_server(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the builds."""
+    wanted = {"project": arguments.project, "state": arguments.state, "limit": str(arguments.limit)}
+    answer = options.connect(arguments).get("builds", {name: value for name, value in wanted.items() if value})
+    if arguments.json:
+        print(json.dumps(answer, indent=2))
+        return 0
+    builds = answer.get("builds", [])
+    if not builds:
+        print("There are no such builds." if arguments.project or arguments.state else "Nothing was built yet.")
+        return 0
+    for line in rows(builds, datetime.now(UTC)):
+        print(line)
+    return 0
+
+
+def rows(builds: Sequence[dict[str, Any]], now: datetime) -> list[str]:
+    """Return the lines of the list."""
+    return list(table(_HEAD, [_row(build, now) for build in builds]))
+
+
+def _row(build: dict[str, Any], now: datetime) -> tuple[str, ...]:
+    created, started, finished = (moment(build.get(name)) for name in ("created", "started", "finished"))
+    ended = finished or now
+    return (
+        text(build.get("id")),
+        text(build.get("state")),
+        text(build.get("project")),
+        text(build.get("version")),
+        text(build.get("target")),
+        duration((now - created).total_seconds()) if created else "-",
+        duration((ended - started).total_seconds()) if started else "-",
+        _result(build),
+    )
+
+
+def _result(build: dict[str, Any]) -> str:
+    if build.get("wheel"):
+        return text(build["wheel"])
+    if build.get("fault"):
+        return ": ".join(str(part) for part in (build["fault"], build.get("line")) if part)
+    return f"waits for build {build['waits_for']}" if build.get("waits_for") else "-"
+
+
+def positive(value: str) -> int:
+    """Read a whole number from 1."""
+    if not value.isascii() or not value.isdigit() or int(value[:19]) == 0:
+        raise argparse.ArgumentTypeError(f"{value!r} is not a whole number from 1")
+    return int(value)
