@@ -1,4 +1,4 @@
-"""The `Sandbox` port: run one command with these mounts and limits, nothing else; and bubblewrap, which does it."""
+"""The `Sandbox` port: run one command with these mounts and limits, nothing else. `builders.bubblewrap` does it."""
 
 from __future__ import annotations
 

@@ -73,14 +73,14 @@ class Supervision:
             while not (talking.done() and ending.done()):
                 under_way = [task for task in (talking, ending, *watches) if not task.done()]
                 await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
-                self.overrun = next((task.result() for task in watches if task.done()), None)
+                self.overrun = next((limit for task in watches if task.done() and (limit := task.result())), None)
                 if self.overrun or self._stop.is_set() or (talking.done() and talking.exception()):
                     break
             return self._outcome(talking)
         finally:
             self.exit_code = await self._tree.kill()
-            self._clock.stop()
             await _cancel(talking, ending, *watches)
+            self._clock.stop()
             await self._last_words()
 
     async def _talk(self, talk: Callable[[Channel], Awaitable[T]]) -> T:

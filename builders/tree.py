@@ -31,6 +31,7 @@ class Tree:
         self._status = status
         self._resources = ExitStack()
         self._init: int | None = None
+        self._dead = asyncio.Event()
         self._reported = asyncio.create_task(self._follow())
         self._found = asyncio.Event()
         self.pid: int | None = None
@@ -66,7 +67,7 @@ class Tree:
         if self._init is not None:  # bwrap may have been killed before its child
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._init, signal.SIGKILL)
-            await _dead(self._init)
+            await self._dead.wait()
         return _SIGNALLED - code if code < 0 else code
 
     async def kill(self) -> int:
@@ -90,7 +91,7 @@ class Tree:
         if self._init is not None:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._init, signal.SIGKILL)
-            await _dead(self._init)
+            await self._dead.wait()
             with suppress(TimeoutError):
                 async with asyncio.timeout(_REAP_SECONDS):
                     await self._bwrap.wait()
@@ -117,20 +118,13 @@ class Tree:
             if f"\nPPid:\t{self._bwrap.pid}\n" in Path(f"/proc/{pid}/status").read_text():
                 self._init = descriptor
                 self.pid = pid
+                loop = asyncio.get_running_loop()
+                self._resources.callback(loop.remove_reader, descriptor)
+                loop.add_reader(descriptor, self._note_death)
         self._found.set()
 
-
-async def _dead(process: int) -> None:
-    """Wait until the process behind a pidfd, and with it its pid namespace, is dead."""
-    loop = asyncio.get_running_loop()
-    dead = loop.create_future()
-
-    def note() -> None:
-        if not dead.done():
-            dead.set_result(None)
-
-    loop.add_reader(process, note)
-    try:
-        await dead
-    finally:
-        loop.remove_reader(process)
+    def _note_death(self) -> None:
+        """Take note that pid 1, and with it its whole pid namespace, is dead: its pidfd is readable."""
+        if self._init is not None:
+            asyncio.get_running_loop().remove_reader(self._init)
+        self._dead.set()

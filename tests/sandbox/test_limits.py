@@ -1,0 +1,187 @@
+"""What a hostile build can use up, and that nothing of it survives."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+
+import pytest
+
+from buildthrough.builders.bubblewrap import BubblewrapSandbox
+from buildthrough.builders.faults import InfrastructureFault
+from buildthrough.builders.sandbox import Command, Limits
+from buildthrough.builders.slot import Slot
+
+BACKGROUND = """
+if os.fork() == 0:
+    os.setsid()
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    if os.fork() == 0:
+        while True:
+            time.sleep(60)
+    os._exit(0)
+"""
+
+
+async def test_the_exit_code_is_the_commands(inside):
+    assert (await inside("sys.exit(7)")).exit_code == 7
+    outcome = await inside("import ctypes; ctypes.string_at(0)")
+    assert (outcome.exit_code, outcome.overrun) == (128 + signal.SIGSEGV, None)
+
+
+async def test_a_daemon_dies_with_the_build(inside):
+    outcome = await inside(BACKGROUND + "say(done=True)")
+    assert (outcome.exit_code, outcome.overrun) == (0, None)
+    assert outcome.seconds < 10
+
+
+async def test_a_build_that_ignores_signals_ends_in_time(inside):
+    script = (
+        BACKGROUND
+        + "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())\nwhile True: print('.', flush=True)"
+    )
+    outcome = await inside(script, wall_seconds=1.0, log_bytes=16 << 20)
+    assert (outcome.exit_code, outcome.overrun) == (137, "time")
+    assert 0.9 < outcome.seconds < 3
+
+
+async def test_a_silent_build_ends(inside):
+    outcome = await inside("time.sleep(60)", silence_seconds=0.7)
+    assert (outcome.exit_code, outcome.overrun) == (137, "silence")
+    assert outcome.seconds < 3
+
+
+async def test_a_build_that_prints_now_and_then_is_not_silent(inside):
+    outcome = await inside("for _ in range(8): time.sleep(0.2); print('.', flush=True)", silence_seconds=0.8)
+    assert (outcome.exit_code, outcome.overrun) == (0, None)
+
+
+async def test_a_fork_bomb_stays_small_and_dies(inside):
+    script = """
+most = 0
+for _ in range(500):
+    try:
+        if os.fork() == 0:
+            time.sleep(60)
+            os._exit(0)
+        most += 1
+    except BlockingIOError:
+        break
+say(forks=most)
+"""
+    outcome = await inside(script, processes=40)
+    assert 20 < outcome.said["forks"] < 40
+    bomb = "while True:\n    try: os.fork()\n    except OSError: pass"
+    outcome = await inside(bomb, processes=40, wall_seconds=1.0)
+    assert outcome.overrun == "time"
+
+
+async def test_a_flood_of_output_ends_the_build_and_is_not_kept(inside):
+    outcome = await inside("while True: os.write(1, b'x' * 65536)", log_bytes=4096)
+    assert (outcome.exit_code, outcome.overrun) == (137, "log")
+    assert 8192 < len(outcome.log) < 9000
+    assert "bytes left out" in outcome.log
+
+
+async def test_the_memory_of_one_process_is_bounded(inside):
+    outcome = await inside(
+        "held = []\nwhile True: held.append(b'x' * (4 << 20)); time.sleep(0.005)", memory_bytes=128 << 20
+    )
+    assert outcome.overrun == "memory"
+    assert outcome.exit_code == 137
+    assert outcome.peak_memory_bytes > 100 << 20
+
+
+async def test_the_memory_of_all_processes_together_is_bounded(inside):
+    script = """
+for _ in range(8):
+    if os.fork() == 0:
+        held = b"x" * (40 << 20)
+        time.sleep(60)
+        os._exit(0)
+try:
+    while True: os.wait()
+except ChildProcessError:
+    pass
+"""
+    outcome = await inside(script, memory_bytes=160 << 20, wall_seconds=5.0)
+    assert outcome.overrun == "memory"
+
+
+async def test_nothing_survives_a_supervisor_that_is_killed(inside):
+    process = await inside.start(inside.job(BACKGROUND + "time.sleep(60)"))
+    while len(inside.survivors()) < 2:  # the command and its daemon run
+        await asyncio.sleep(0.05)
+        assert process.returncode is None
+    process.kill()
+    assert await inside.gone_within(1.0)
+    await process.communicate()
+
+
+async def test_a_stale_control_group_is_removed_by_the_next_server(inside):
+    from buildthrough.builders.cgroup import find_hierarchy
+
+    hierarchy = find_hierarchy()
+    if inside.uid is not None or hierarchy is None:
+        pytest.skip("no control groups without root")
+    process = await inside.start(inside.job("time.sleep(60)"))
+    while not inside.survivors():
+        await asyncio.sleep(0.05)
+    process.kill()
+    await process.communicate()
+    name = f"buildthrough-{process.pid}-0"
+    assert await inside.gone_within(1.0)
+    assert [parent for parent in hierarchy.parents if (parent / name).exists()]
+    await inside("say(next=True)")
+    assert not [parent for parent in hierarchy.parents if (parent / name).exists()]
+
+
+async def test_a_mount_that_is_not_there_is_our_fault(inside):
+    process = await inside.start(inside.job("", mounts={"/somewhere": "/nowhere/at/all"}))
+    _, error = await process.communicate()
+    assert process.returncode == 1
+    assert b"InfrastructureFault: infra.sandbox: the sandbox cannot be set up: bwrap: " in error
+    assert b"/nowhere/at/all" in error
+
+
+async def test_root_is_refused(work):
+    if os.geteuid() != 0:
+        pytest.skip("is not root")
+    for slot in (Slot(index=0), Slot(index=0, uid=0, gid=0)):
+        with pytest.raises(InfrastructureFault) as caught:
+            await BubblewrapSandbox(slot, work).run(Command(argv=("/bin/true",), mounts=(), limits=Limits()), _listen)
+        assert caught.value.kind == "infra.sandbox"
+
+
+async def _listen(channel):
+    while await channel.receive() is not None:
+        pass
+    return time.monotonic()
+
+
+def test_it_runs_under_uvloop_as_well(inside, work):
+    uvloop = pytest.importorskip("uvloop")
+    if inside.uid is not None:
+        pytest.skip("the supervisor without uvloop is tried above")
+    from tests.sandbox.conftest import FIRST_UID
+
+    from buildthrough.builders.slot import claim_slots
+
+    async def run():
+        sandbox = BubblewrapSandbox(claim_slots(1, first_uid=FIRST_UID)[0], work)
+        job = inside.job(BACKGROUND + "say(a=1); print('printed'); sys.exit(3)")
+        finished, first = await sandbox.run(Command(argv=tuple(job["argv"]), mounts=(), limits=Limits()), _listen)
+        job = inside.job(BACKGROUND + "time.sleep(60)")
+        limits = Limits(wall_seconds=0.5)
+        _, second = await sandbox.run(Command(argv=tuple(job["argv"]), mounts=(), limits=limits), _listen)
+        return finished, first, second
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        finished, first, second = runner.run(run())
+    assert finished is not None
+    assert (first.exit_code, first.overrun, first.log) == (3, None, b"printed\n")
+    assert (second.exit_code, second.overrun) == (137, "time")
+    assert inside.survivors() == []
