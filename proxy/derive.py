@@ -14,6 +14,7 @@ from buildthrough.proxy.simple_html import (
     anchors,
     stated_hashes,
     stated_metadata,
+    stated_time,
 )
 from buildthrough.proxy.simple_json import addition_object, clean_hashes, core_metadata, is_ours
 
@@ -78,8 +79,10 @@ def _object(found: Anchor, way: str) -> dict[str, object]:
         "url": f"{way}{found.place.path}" if found.ours else found.place.url,
         "hashes": dict(stated_hashes(found.place.fragment)),
     }
-    if "data-requires-python" in named:
-        entry["requires-python"] = named["data-requires-python"].value
+    for name in ("requires-python", "provenance"):
+        stated = named.get(f"data-{name}")
+        if stated is not None and stated.value:
+            entry[name] = stated.value
     metadata = stated_metadata(named)
     if metadata is not False:
         entry["core-metadata"] = metadata if metadata is True else dict(metadata)
@@ -87,10 +90,9 @@ def _object(found: Anchor, way: str) -> dict[str, object]:
         entry["yanked"] = named["data-yanked"].value or True  # the empty reason is no reason in JSON (PEP 691)
     if "data-gpg-sig" in named:
         entry["gpg-sig"] = named["data-gpg-sig"].value.strip().lower() == "true"
-    if "data-provenance" in named:
-        entry["provenance"] = named["data-provenance"].value
-    if "data-upload-time" in named:
-        entry["upload-time"] = named["data-upload-time"].value
+    uploaded = stated_time(named.get("data-upload-time"))
+    if uploaded is not None:
+        entry["upload-time"] = uploaded
     return entry
 
 

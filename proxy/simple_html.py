@@ -26,6 +26,9 @@ _maybe_base = re.compile(r"<[bB][aA][sS][eE][\s/>]").search
 _serial = re.compile(r"<!--\s*SERIAL\s+([0-9]+)\s*-->", re.IGNORECASE).fullmatch
 _hash = re.compile(r"(?:^|&)(md5|sha1|sha224|sha256|sha384|sha512)=([0-9a-fA-F]+)").search
 _separator = re.compile(r"</a\s*>((?:\s|<br\s*/?>){1,64})\Z", re.IGNORECASE).search
+_time = re.compile(
+    r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?(?:Z|[+-][0-2][0-9]:[0-5][0-9])"
+).fullmatch
 _DEFAULT_SEPARATOR = "<br/>\n"
 _LOOK_BACK = 128  # characters before an anchor in which its page's style is looked for
 
@@ -97,12 +100,11 @@ def read(text: str, url: str, project: str) -> HtmlDocument:
     places: dict[str, str] = {}
     entries: list[Entry] = []
     meta: dict[str, str] = {}
-    proven, anchor_at, separator, end = False, -1, _DEFAULT_SEPARATOR, None
+    proven, last, end = False, -1, None
     for tag in tags(text):
         proven = proven or tag.name in _PROOF
         if tag.name == "a":
-            separator = _style(text, tag.start, separator)
-            anchor_at = tag.end
+            last = tag.start
             found = _anchor(attributes(text, tag), base, places)
             if found is not None:
                 edits += _edits(found)
@@ -124,8 +126,8 @@ def read(text: str, url: str, project: str) -> HtmlDocument:
         base=base,
         files=ProjectFiles(project=project, entries=tuple(entries), status=status or None),
         edits=tuple(sorted(edits)),
-        insert_at=len(text) if end is None or end < anchor_at else end,
-        separator=separator,
+        insert_at=len(text) if end is None or end < last else end,
+        separator=_style(text, last),
         last_serial=trailing_serial(text),
         api_version=version,
         status_reason=meta.get("pypi:project-status-reason"),
@@ -210,9 +212,15 @@ def _entry(found: Anchor) -> Entry:
         hashes=stated_hashes(found.place.fragment),
         requires_python=requires.value.strip() or None if requires else None,
         yanked=False if yanked is None else yanked.value or True,
-        upload_time=uploaded.value.strip() or None if uploaded else None,
+        upload_time=stated_time(uploaded),
         core_metadata=stated_metadata(named),
     )
+
+
+def stated_time(stated: Attribute | None) -> str | None:
+    """Return an upload time, None for what is none: in JSON, uv would refuse the whole page for it."""
+    value = stated.value.strip() if stated else ""
+    return value if _time(value) else None
 
 
 def stated_hashes(fragment: str) -> Mapping[str, str]:
@@ -221,7 +229,7 @@ def stated_hashes(fragment: str) -> Mapping[str, str]:
     return clean_hashes({match[1]: match[2]}) if match else {}
 
 
-def _style(text: str, at: int, known: str) -> str:
-    """Return what stands between the anchor at a place and the one before, where it is line breaks alone."""
-    match = _separator(text[max(0, at - _LOOK_BACK) : at])
-    return match[1] if match else known
+def _style(text: str, at: int) -> str:
+    """Return what stands between the last anchor and the one before, where it is line breaks alone."""
+    match = _separator(text[max(0, at - _LOOK_BACK) : max(0, at)])
+    return match[1] if match else _DEFAULT_SEPARATOR
