@@ -82,6 +82,7 @@ def intree_sdist(
     dependencies: Sequence[str] = (),
     requires_python: str | None = None,
     c_extension: bool = False,
+    c_functions: int = 0,
     chatter: str = "",
     sleep: float = 0,
     sleep_at: str = "build",
@@ -92,7 +93,8 @@ def intree_sdist(
     """Return an sdist that carries its backend.
 
     ``imports`` are imported by each hook, which proves that ``requires`` are installed. ``sleep`` is in seconds;
-    ``sleep_at`` and ``fail_at`` name a hook: ``requires``, ``metadata`` or ``build``.
+    ``sleep_at`` and ``fail_at`` name a hook: ``requires``, ``metadata`` or ``build``. ``c_functions``
+    more functions in the C file keep the compiler busy.
     """
     module = re.sub(r"[-_.]+", "_", name).lower()
     modules = {} if c_extension else {f"{module}.py": f'VERSION = "{version}"\n\n\ndef answer():\n    return 42\n'}
@@ -123,7 +125,11 @@ def intree_sdist(
         **(extra_files or {}),
     }
     if c_extension:
-        files["extension.c"] = (INTREE / "extension.c").read_text().replace("MODULE", module)
+        more = "".join(
+            f"double f{n}(double x) {{ return x * {n}.5 + f{n - 1}(x / 3); }}\n" for n in range(1, c_functions)
+        )
+        source = (INTREE / "extension.c").read_text().replace("MODULE", module)
+        files["extension.c"] = source + ("double f0(double x) { return x; }\n" + more if c_functions else "")
     return make_sdist(name, version, files, archive=archive)
 
 
