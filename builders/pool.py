@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import traceback
 from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 
 from buildthrough.builders.database import DatabaseFault
@@ -30,12 +29,12 @@ _REST = RetryPolicy(first_seconds=1, factor=2, longest_seconds=60)
 class Notes(Protocol):
     """The log of a build, as far as the pool needs it."""
 
-    def note(self, text: str) -> None:
+    def note(self, sentence: str) -> None:
         """Add a line of the host's own."""
         ...
 
-    def getvalue(self) -> bytes:
-        """Return the log."""
+    def text(self) -> str:
+        """Return the whole log."""
         ...
 
 
@@ -162,13 +161,13 @@ class Pool(Generic[L]):
             wheel = await self._made(build, sandbox, log)
             if wheel is not None:
                 log.note(f"built {wheel.filename}")
-                await self._publish(build, wheel, await self._store_log(log.getvalue()))
+                await self._publish(build, wheel, await self._store_log(log.text().encode()))
         except BuildEnded as end:
             ended = end
         except Exception as error:
-            # The boundary of a build: whatever we did not foresee is our fault, and the worker goes on.
+            # The boundary of a build: whatever we did not foresee is our fault, and the worker goes on. The traceback
+            # is for the server's log: a build's log is shown to anybody.
             logger.exception("build %s failed by a fault of ours", build.id)
-            log.note(traceback.format_exc())
             ended = InfrastructureFault("infra.internal", _one_line(error))
         else:
             if wheel is None:
@@ -231,7 +230,7 @@ class Pool(Generic[L]):
         log.note(str(ended))
         sha256: str | None = None
         try:
-            sha256 = await self._store_log(log.getvalue())
+            sha256 = await self._store_log(log.text().encode())
         except Exception:
             # A full disk must not keep the end of the build from being recorded.
             logger.exception("the log of build %s could not be kept", build.id)

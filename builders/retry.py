@@ -58,9 +58,15 @@ class FailureMemory:
     seconds: Mapping[str, float | None] = field(default_factory=lambda: REMEMBERED)
     """By class or by its beginning up to a dot: the longest that fits counts. None is for ever."""
     otherwise: float | None = 7 * _DAY
+    longest: float | None = None
+    """No failure is remembered for longer, whatever its class; None is no such bound."""
 
     def of(self, kind: str) -> float | None:
         """Return the seconds that a fault of this class is remembered, None for ever."""
+        known = [seconds for seconds in (self._of_class(kind), self.longest) if seconds is not None]
+        return min(known, default=None)
+
+    def _of_class(self, kind: str) -> float | None:
         beginning = kind
         while beginning:
             if beginning in self.seconds:

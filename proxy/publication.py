@@ -48,7 +48,7 @@ async def publish(
         history = await catalog.filenames(build.request.project)
         async with _renamed(wheel, next_build_tag(history, wheel)) as named:
             await _put_file(blobs, named)
-        metadata_sha256 = await _put(blobs, named.metadata)
+        metadata_sha256 = await put_bytes(blobs, named.metadata)
         record = BuiltWheel(
             project=build.request.project,
             version=build.request.version,
@@ -65,6 +65,17 @@ async def publish(
         )
         await catalog.publish(record, log_sha256=log_sha256)
     return record
+
+
+async def put_bytes(blobs: BlobStore, data: bytes) -> str:
+    """Keep bytes that are in memory, such as core metadata or a log. Return their sha256. Raise `StorageFault`."""
+    writer = blobs.writer()
+    try:
+        await writer.write(data)
+        await writer.commit()
+    finally:
+        await writer.close()
+    return hashlib.sha256(data).hexdigest()
 
 
 async def sweep(catalog: Catalog, blobs: BlobStore) -> int:
@@ -112,13 +123,3 @@ async def _put_file(blobs: BlobStore, wheel: CheckedWheel) -> None:
         await writer.commit()
     finally:
         await writer.close()
-
-
-async def _put(blobs: BlobStore, data: bytes) -> str:
-    writer = blobs.writer()
-    try:
-        await writer.write(data)
-        await writer.commit()
-    finally:
-        await writer.close()
-    return hashlib.sha256(data).hexdigest()
