@@ -237,7 +237,7 @@ class Downloads:
         remember: Digests | None = None,
         observe: Callable[[str], None] = lambda _reason: None,
     ) -> None:
-        """Bound a file by ``max_bytes``; tell ``observe``: ``kept``, ``joined``, ``fetched``, ``absent``, ``failed``."""
+        """Tell ``observe`` one of ``kept``, ``joined``, ``fetched``, ``absent``, ``failed``. A file has ``max_bytes``."""
         self._upstream = upstream
         self._blobs = blobs
         self._slots = asyncio.Semaphore(limit)

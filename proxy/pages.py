@@ -1,0 +1,246 @@
+"""Stored pages: what upstream said last, for the time after a restart and for when upstream is down.
+
+All of it may be lost and is then asked for again: a record or a database that is damaged is a miss and a line in the
+log. Values are bytes and JSON; pickles are refused (CVE-2025-69872).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import shutil
+import sqlite3
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+
+import diskcache
+
+from buildthrough.proxy.errors import StorageFault
+from buildthrough.proxy.upstream import PageAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+T = TypeVar("T")
+Cache: TypeAlias = Any
+"""diskcache has no types."""
+
+MAX_BYTES: Final = 2 << 30
+_LEVEL: Final = 1
+"""Pages shrink to a seventh at zlib's lowest level, and its check sum finds damage."""
+
+log = logging.getLogger(__name__)
+
+
+class _Pickled(Exception):
+    """A key or value that only pickle can write or read."""
+
+
+class BytesDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
+    """diskcache's way to the disk, without pickle in either direction."""
+
+    def put(self, key: object) -> object:
+        """Refuse keys that would be pickled."""
+        if type(key) is not str:
+            raise _Pickled("keys are text")
+        return super().put(key)
+
+    def get(self, key: object, raw: bool) -> object:
+        """Refuse keys that were pickled."""
+        if not raw:
+            raise _Pickled("a key in the database is a pickle")
+        return super().get(key, raw)
+
+    def store(self, value: object, read: bool, key: object = diskcache.UNKNOWN) -> object:
+        """Refuse values that would be pickled."""
+        if type(value) not in {bytes, str, int, float}:
+            raise _Pickled("values are bytes, text or numbers")
+        return super().store(value, read, key=key)
+
+    def fetch(self, mode: int, filename: str | None, value: object, read: bool) -> object:
+        """Refuse values that were pickled."""
+        if mode not in {diskcache.core.MODE_RAW, diskcache.core.MODE_BINARY, diskcache.core.MODE_TEXT}:
+            raise _Pickled("a value in the database is a pickle")
+        return super().fetch(mode, filename, value, read)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPage:
+    """A page, and when upstream last said that it is so."""
+
+    answer: PageAnswer
+    fetched: float
+    """Unix seconds."""
+
+
+class PageStore:
+    """Pages by project, in one thread of its own: diskcache is SQLite."""
+
+    def __init__(self, folder: Path, max_bytes: int = MAX_BYTES) -> None:
+        self._folder = folder / "v1"
+        self._max_bytes = max_bytes
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pages")
+        self._cache: Cache = None
+        self.digests = StoredDigests(self)
+        """What `Downloads` remembers of files without a sha256."""
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, folder: Path, max_bytes: int = MAX_BYTES) -> AsyncIterator[PageStore]:
+        """Open the folder, emptied where it is damaged. Raise `StorageFault` where it cannot be written."""
+        store = cls(folder, max_bytes)
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(store._thread, store._open)
+            yield store
+        finally:
+            await loop.run_in_executor(store._thread, store._close)
+            store._thread.shutdown()
+
+    async def get(self, project: str) -> StoredPage | None:
+        """Return the project's page as it was stored."""
+        nothing: tuple[object, object] = (None, None)
+        record, at = await self.run(lambda cache: (cache.get(f"page/{project}"), cache.get(f"at/{project}")), nothing)
+        if not isinstance(record, bytes):
+            return None
+        try:
+            page = await asyncio.to_thread(_read, record)
+        except (zlib.error, ValueError, KeyError, TypeError):
+            log.warning("the stored page of %s is damaged and is asked for again", project)
+            await self.drop(project)
+            return None
+        if isinstance(at, float) and at > page.fetched:
+            return StoredPage(answer=page.answer, fetched=at)
+        return page
+
+    async def put(self, project: str, answer: PageAnswer, at: float) -> None:
+        """Store a page that was fetched at that time (Unix seconds)."""
+        record = await asyncio.to_thread(_write, answer, at)
+
+        def store(cache: Cache) -> None:
+            cache.set(f"page/{project}", record)
+            cache.set(f"at/{project}", float(at))
+
+        await self.run(store, None)
+
+    async def renew(self, project: str, at: float) -> None:
+        """Note that upstream said at that time that the page is unchanged."""
+        await self.run(lambda cache: cache.set(f"at/{project}", float(at)), None)
+
+    async def drop(self, project: str) -> None:
+        """Remove a page."""
+
+        def remove(cache: Cache) -> None:
+            cache.delete(f"page/{project}")
+            cache.delete(f"at/{project}")
+
+        await self.run(remove, None)
+
+    async def run(self, work: Callable[[Cache], T], otherwise: T) -> T:
+        """Do something with the cache in its thread; where the cache fails, say so in the log and go on without it."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, work, otherwise)
+
+    def _guarded(self, work: Callable[[Cache], T], otherwise: T) -> T:
+        try:
+            return work(self._cache)
+        except _Pickled as fault:
+            log.error("stored pages: %s; somebody else wrote it: all are thrown away", fault)  # noqa: TRY400 - told
+            self._reset()
+        except sqlite3.OperationalError as error:  # full, locked, read-only: the records themselves are sound
+            log.warning("stored pages cannot be used: %s", error)
+        except sqlite3.DatabaseError as error:
+            log.warning("the database of stored pages is damaged and is made anew: %s", error)
+            self._reset()
+        except (OSError, UnicodeDecodeError, diskcache.Timeout) as error:
+            log.warning("a stored page cannot be read or written: %s", error)
+        return otherwise
+
+    def _open(self) -> None:
+        try:
+            try:
+                self._cache = self._connect()
+            except (sqlite3.DatabaseError, _Pickled) as error:
+                log.warning("the stored pages are damaged and are thrown away: %s", error)
+                shutil.rmtree(self._folder)
+                self._cache = self._connect()
+        except (OSError, sqlite3.Error) as error:
+            raise StorageFault(f"The folder of stored pages cannot be used: {error}.") from error
+
+    def _connect(self) -> Cache:
+        cache = diskcache.Cache(
+            str(self._folder),
+            timeout=10,
+            disk=BytesDisk,
+            eviction_policy="least-recently-stored",
+            size_limit=self._max_bytes,
+            tag_index=0,
+        )
+        try:
+            ((state,),) = cache._sql("PRAGMA quick_check(1)").fetchall()  # noqa: SLF001 - its check() costs minutes
+        except BaseException:
+            cache.close()
+            raise
+        if state != "ok":
+            cache.close()
+            raise sqlite3.DatabaseError(state)
+        return cache
+
+    def _reset(self) -> None:
+        self._close()
+        try:
+            shutil.rmtree(self._folder)
+            self._cache = self._connect()
+        except (OSError, sqlite3.Error) as error:
+            log.warning("the folder of stored pages cannot be made anew: %s", error)
+
+    def _close(self) -> None:
+        if self._cache is not None:
+            self._cache.close()
+
+
+class StoredDigests:
+    """The sha256 of files for which upstream lists none. See `buildthrough.proxy.download.Digests`."""
+
+    def __init__(self, pages: PageStore) -> None:
+        self._pages = pages
+
+    async def recall(self, key: str) -> str | None:
+        """Return the sha256 that was remembered."""
+        found = await self._pages.run(lambda cache: cache.get(f"digest/{key}"), None)
+        is_digest = isinstance(found, str) and len(found) == 64 and set(found) <= set("0123456789abcdef")  # noqa: PLR2004
+        return found if is_digest else None
+
+    async def remember(self, key: str, sha256: str, seconds: float | None) -> None:
+        """Remember it, for so many seconds or until it is evicted."""
+        await self._pages.run(lambda cache: cache.set(f"digest/{key}", sha256, expire=seconds), None)
+
+
+def _write(answer: PageAnswer, at: float) -> bytes:
+    """Return a line of JSON and the body, compressed together."""
+    head = {
+        "type": answer.content_type,
+        "url": answer.url,
+        "etag": answer.etag,
+        "serial": answer.last_serial,
+        "at": at,
+    }
+    packer = zlib.compressobj(_LEVEL)
+    return packer.compress(json.dumps(head).encode() + b"\n") + packer.compress(answer.body) + packer.flush()
+
+
+def _read(record: bytes) -> StoredPage:
+    head, _, body = zlib.decompress(record).partition(b"\n")
+    told = json.loads(head)
+    answer = PageAnswer(
+        body=body,
+        content_type=str(told["type"]),
+        url=str(told["url"]),
+        etag=told["etag"],
+        last_serial=told["serial"],
+    )
+    return StoredPage(answer=answer, fetched=float(told["at"]))
