@@ -53,6 +53,12 @@ class Elf:
     versions: tuple[tuple[str, str], ...]
     """Library and symbol version, such as ``libc.so.6`` and ``GLIBC_2.17``."""
 
+    @property
+    def weight(self) -> int:
+        """Roughly the bytes of memory that knowing this takes."""
+        names = (*self.needed, *(name for pair in self.versions for name in pair))
+        return sum(len(name) + 100 for name in names)
+
 
 def is_elf(head: bytes) -> bool:
     """Whether a file that begins like this is ELF."""
@@ -185,11 +191,13 @@ class _Reader:
 
     def _versions(self, address: int, strings: bytes) -> Iterator[tuple[str, str]]:
         position = self._offset(address)
-        for _ in range(_MAX_STEPS):
+        left = _MAX_STEPS  # in all: records may overlap
+        while left > 0:
             _, count, name, first, following = self._unpack("HHIII", position)
             library = _string(strings, name)
             detail = position + first
-            for _ in range(min(count, _MAX_STEPS)):
+            for _ in range(min(count, left)):
+                left -= 1
                 _, _, _, version, another = self._unpack("IHHII", detail)
                 yield library, _string(strings, version)
                 if not another:
@@ -198,6 +206,7 @@ class _Reader:
             if not following:
                 return
             position += following
+            left -= 1
         msg = "too many version records"
         raise ValueError(msg)
 

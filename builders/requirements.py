@@ -71,7 +71,7 @@ class ResolutionLimits:
     """Whose files are looked at."""
     metadata: int = 2000
     """Wheels whose core metadata are looked at."""
-    rounds: int = 5000
+    rounds: int = 2000
     """Steps of the resolver, backtracking included."""
     wheels: int = 200
     total_bytes: int = 2 << 30

@@ -9,7 +9,7 @@ import email.parser
 import email.policy
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from packaging.metadata import InvalidMetadata, Metadata, parse_email
@@ -33,7 +33,7 @@ _FILENAME = re.compile(r"[A-Za-z0-9_.+!-]{1,240}\.whl")
 _SCHEMES = frozenset({"purelib", "platlib", "headers", "scripts", "data"})
 _SHADOWED = frozenset({"pip", "setuptools", "pkg_resources", "wheel", "_distutils_hack"})
 _METADATA_BYTES, _WHEEL_BYTES, _RECORD_BYTES = 8 << 20, 1 << 16, 32 << 20
-_ELF_BYTES = 4
+_ELF_BYTES, _ELF_MEMORY = 4, 64 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,13 +49,6 @@ class _Name:
     @property
     def platforms(self) -> frozenset[str]:
         return frozenset(tag.platform for tag in self.tags)
-
-
-@dataclass(slots=True, kw_only=True)
-class _Contents:
-    """What reading every file brought to light."""
-
-    elves: dict[str, Elf] = field(default_factory=dict)
 
 
 def check_wheel(
@@ -89,8 +82,8 @@ def check_wheel(
         unhashed = frozenset(f"{info}/{each}" for each in SIGNATURES)
         record = read_record(archive.read(_required(files, f"{info}/RECORD"), limit=_RECORD_BYTES), unhashed=unhashed)
         check_record(record, files, unhashed=unhashed)
-        contents = _read_all(archive, files, record)
-    _check_binaries(contents.elves, name, info, purelib=purelib)
+        elves = _read_all(archive, files, record)
+    _check_binaries(elves, name, info, purelib=purelib)
     return CheckedWheel(
         path=path,
         filename=path.name,
@@ -202,9 +195,10 @@ def _check_metadata(content: bytes, name: _Name) -> tuple[str | None, list[str]]
     return raw.get("requires_python"), []
 
 
-def _read_all(archive: Archive, files: Mapping[str, Entry], record: Mapping[str, Recorded | None]) -> _Contents:
-    """Read every file to its end: sizes and checksums of the archive, digests of RECORD, ELF headers."""
-    contents = _Contents()
+def _read_all(archive: Archive, files: Mapping[str, Entry], record: Mapping[str, Recorded | None]) -> dict[str, Elf]:
+    """Read every file to its end, check it against archive and RECORD, and return what the machine code needs."""
+    elves: dict[str, Elf] = {}
+    left = _ELF_MEMORY
     for path, entry in files.items():
         recorded = record.get(path)
         digest = hashlib.new(recorded.algorithm) if recorded else hashlib.sha256()
@@ -215,8 +209,11 @@ def _read_all(archive: Archive, files: Mapping[str, Entry], record: Mapping[str,
         if recorded and (digest.digest() != recorded.digest or recorded.size not in {None, entry.size}):
             raise refusal("record-hash", f"{quoted(path)} is not what RECORD says")
         if is_elf(head):
-            contents.elves[path] = read_elf(archive, entry)
-    return contents
+            elves[path] = read_elf(archive, entry)
+            left -= elves[path].weight
+            if left < 0:
+                raise refusal("too-large", "the machine code in the wheel needs absurdly many libraries")
+    return elves
 
 
 def _check_binaries(elves: Mapping[str, Elf], name: _Name, info: str, *, purelib: bool) -> None:

@@ -337,6 +337,24 @@ class TestEarnedTag:
         assert check(make_wheel(tmp_path, tag=tag, files={EXTENSION: user, "demo.libs/libown.so.1": library}))
 
 
+def test_machine_code_whose_version_records_never_end(tmp_path: Path) -> None:
+    """A record that follows itself, and says that it has 65535 details: the work stays bounded."""
+    header = struct.pack("<HHIQQQIHHHHHH", 3, 62, 1, 0, 64, 0, 0, 64, 56, 2, 0, 0, 0)
+    load = struct.pack("<IIQQQQQQ", 1, 4, 0, 0, 0, 1 << 16, 1 << 16, 4096)
+    dynamic = struct.pack("<IIQQQQQQ", 2, 4, 0x200, 0x200, 0, 80, 80, 8)
+    table = struct.pack("<10Q", 5, 0x400, 10, 16, 0x6FFFFFFE, 0x500, 0x6FFFFFFF, 1, 0, 0)
+    content = bytearray(1 << 16)
+    content[:16] = b"\x7fELF\2\1\1" + bytes(9)
+    content[16:64], content[64:176], content[0x200:0x250] = header, load + dynamic, table
+    content[0x500:0x510] = struct.pack("<HHIII", 1, 0xFFFF, 1, 16, 0xFFFFFFFF)
+    content[0x510:0x520] = struct.pack("<IHHII", 0, 0, 0, 1, 0)
+    content[0x50C:0x510] = struct.pack("<I", 0)
+    assert check(make_wheel(tmp_path, tag=BINARY, files={EXTENSION: bytes(content)}))
+    content[0x50C:0x510] = struct.pack("<I", 0x10)
+    content[0x510:0x520] = struct.pack("<HHIII", 1, 0xFFFF, 1, 0, 0)
+    assert check(make_wheel(tmp_path, tag=BINARY, files={EXTENSION: bytes(content)}))
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_flipped_bytes_are_refused(tmp_path: Path, seed: int) -> None:
     """Whatever is damaged, the answer is a class of fault, never another exception."""
