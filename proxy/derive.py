@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from buildthrough.proxy.json_text import scanner, walk_array
-from buildthrough.proxy.link import locate
+from buildthrough.proxy.link import is_ours, locate
 from buildthrough.proxy.simple_html import (
     addition_anchor,
     anchor,
@@ -16,7 +16,8 @@ from buildthrough.proxy.simple_html import (
     stated_metadata,
     stated_time,
 )
-from buildthrough.proxy.simple_json import addition_object, clean_hashes, core_metadata, is_ours
+from buildthrough.proxy.simple_json import addition_object
+from buildthrough.proxy.stated import clean_hashes, core_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

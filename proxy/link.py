@@ -76,3 +76,10 @@ def _origin(url: str) -> str:
 def decoded(path: str) -> str:
     """Decode a path once: the key under which a request's path and a page's are the same (``%2B`` and ``+``)."""
     return unquote(path) if "%" in path else path
+
+
+def is_ours(place: Location, filename: str, places: dict[str, str]) -> bool:
+    """Whether a file can have a URL of ours: an unambiguous path that ends in its name and that no other file has."""
+    if place.path is None or place.filename != filename or not filename:
+        return False
+    return places.setdefault(decoded(place.path), place.url) == place.url

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from html import escape, unescape
+from html import unescape
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -15,8 +15,8 @@ from buildthrough.proxy.link import locate
 from buildthrough.proxy.names import is_valid, normalize
 from buildthrough.proxy.page import read_text
 from buildthrough.proxy.simple_html import trailing_serial
-from buildthrough.proxy.simple_json import check_version
 from buildthrough.proxy.splice import Edit, splice
+from buildthrough.proxy.stated import check_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -81,7 +81,8 @@ _HEAD = b"""<!DOCTYPE html>
 
 
 def _line(name: str) -> str:
-    return f'    <a href="{escape(normalize(name))}/">{escape(name)}</a>\n' if is_valid(name) else ""
+    # A valid name has nothing to escape. What is none can be neither asked for nor linked to.
+    return f'    <a href="{normalize(name)}/">{name}</a>\n' if is_valid(name) else ""
 
 
 def _batches(pieces: list[bytes]) -> Callable[[str | None], None]:

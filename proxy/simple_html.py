@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from buildthrough.proxy.entry import Entry, ProjectFiles
 from buildthrough.proxy.errors import UpstreamInvalid
 from buildthrough.proxy.html_text import attributes, comments, tags
-from buildthrough.proxy.link import locate
-from buildthrough.proxy.simple_json import check_version, clean_hashes, is_ours
+from buildthrough.proxy.link import is_ours, locate
 from buildthrough.proxy.splice import Edit, splice
+from buildthrough.proxy.stated import check_version, clean_hashes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -12,21 +12,17 @@ from packaging.utils import canonicalize_version
 from buildthrough.proxy.entry import Entry, ProjectFiles
 from buildthrough.proxy.errors import UpstreamInvalid
 from buildthrough.proxy.json_text import Malformed, scanner, skip_space, walk_array, walk_object
-from buildthrough.proxy.link import decoded, locate
+from buildthrough.proxy.link import is_ours, locate
 from buildthrough.proxy.splice import Edit, splice
+from buildthrough.proxy.stated import check_version, clean_hashes, core_metadata, project_status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from buildthrough.proxy.link import Location
     from buildthrough.proxy.overlay import Addition
 
-SUPPORTED_MAJOR = 1
-
 _plain_url = re.compile(r'"url"[ \t\n\r]*+:[ \t\n\r]*+"([^"]*+)"').match
-_version = re.compile(r"([0-9]{1,9})(?:\.[0-9]{1,9})*").fullmatch
-_DIGEST = re.compile(r"[0-9a-fA-F]{8,256}")
-_SHA256_LENGTH = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,33 +98,6 @@ def read(text: str, base: str, project: str) -> JsonDocument:
         raise UpstreamInvalid(msg) from error
 
 
-def check_version(stated: object, where: str) -> str:
-    """Return the api-version that a page states. Raise `UpstreamInvalid` for one that we do not speak (PEP 629)."""
-    if stated is None:
-        return "1.0"
-    match = _version(stated) if isinstance(stated, str) else None
-    if match is None:
-        msg = f"Upstream's {where} states the api-version {stated!r}, which is no version."
-        raise UpstreamInvalid(msg)
-    if int(match[1]) != SUPPORTED_MAJOR:
-        msg = f"Upstream's {where} speaks version {match[0]} of the simple API; this server speaks version 1."
-        raise UpstreamInvalid(msg)
-    return match[0]
-
-
-def clean_hashes(stated: object) -> Mapping[str, str]:
-    """Return the digests among what a page states, in lower case. What is no digest is not known."""
-    if not isinstance(stated, dict):
-        return {}
-    return {
-        name.lower(): digest.lower()
-        for name, digest in stated.items()
-        if isinstance(digest, str)
-        and _DIGEST.fullmatch(digest)
-        and (name.lower() != "sha256" or len(digest) == _SHA256_LENGTH)
-    }
-
-
 class _Reader:
     """The pass over the text. One use."""
 
@@ -158,7 +127,7 @@ class _Reader:
         if self._files is None:
             msg = "it has no files"
             raise Malformed(msg)
-        status, reason = _status(self._top.get("project-status"), meta.get("project-status"))
+        status, reason = project_status(self._top.get("project-status"), meta.get("project-status"))
         versions = self._top.get("versions")
         serial = meta.get("_last-serial")
         return JsonDocument(
@@ -245,13 +214,6 @@ class _Reader:
         return _entry(place, path, filename, value)
 
 
-def is_ours(place: Location, filename: str, places: dict[str, str]) -> bool:
-    """Whether a file can have a URL of ours: an unambiguous path that ends in its name and that no other file has."""
-    if place.path is None or place.filename != filename or not filename:
-        return False
-    return places.setdefault(decoded(place.path), place.url) == place.url
-
-
 def _entry(place: Location, path: str, filename: str, value: dict[str, object]) -> Entry:
     size, requires = value.get("size"), value.get("requires-python")
     yanked, uploaded = value.get("yanked"), value.get("upload-time")
@@ -267,25 +229,3 @@ def _entry(place: Location, path: str, filename: str, value: dict[str, object]) 
         upload_time=uploaded if isinstance(uploaded, str) and uploaded else None,
         core_metadata=core_metadata(value),
     )
-
-
-def core_metadata(value: Mapping[str, object]) -> bool | Mapping[str, str]:
-    """Return what a file's entry says of its ``.metadata``, under the key of PEP 714 or the names it had before."""
-    for key in ("core-metadata", "dist-info-metadata", "data-dist-info-metadata"):
-        stated = value.get(key)
-        if isinstance(stated, dict):
-            return clean_hashes(stated) or True
-        if stated is True:
-            return True
-        if stated is False:
-            return False
-    return False
-
-
-def _status(*stated: object) -> tuple[str | None, str | None]:
-    """Return the project's status (PEP 792) and its reason; an example in the specification has it under ``meta``."""
-    for one in stated:
-        if isinstance(one, dict) and isinstance(one.get("status"), str):
-            reason = one.get("reason")
-            return one["status"].strip().lower(), reason if isinstance(reason, str) else None
-    return None, None
