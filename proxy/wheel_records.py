@@ -82,8 +82,9 @@ class Grave:
 
 
 def kept(connection: Connection) -> list[BuiltWheel]:
-    """Return all built wheels that are not purged, as they were published."""
-    statement = select(*(built_wheels.c[name] for name in _NAMES)).where(_is_kept).order_by(built_wheels.c.build)
+    """Return all built wheels that are not purged, in the order of their publication."""
+    columns = [built_wheels.c[name] for name in _NAMES]
+    statement = select(*columns).where(_is_kept).order_by(built_wheels.c.created, built_wheels.c.build)
     return [BuiltWheel(**row) for row in connection.execute(statement).mappings()]
 
 
