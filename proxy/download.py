@@ -237,7 +237,7 @@ class Downloads:
         remember: Digests | None = None,
         observe: Callable[[str], None] = lambda _reason: None,
     ) -> None:
-        """Tell ``observe`` one of ``kept``, ``joined``, ``fetched``, ``absent``, ``failed``. A file has ``max_bytes``."""
+        """Bound each file by ``max_bytes``. ``observe``: ``kept``, ``joined``, ``fetched``, ``absent`` or ``failed``."""
         self._upstream = upstream
         self._blobs = blobs
         self._slots = asyncio.Semaphore(limit)
