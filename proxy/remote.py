@@ -97,6 +97,7 @@ class Remote:
         with self._open(Request(self._url(path, None))) as response:  # noqa: S310 - as above
             while chunk := self._read(response, _CHUNK_BYTES):
                 yield decoder.decode(chunk)
+            self._check_whole(response)
         yield decoder.decode(b"", final=True)
 
     def _url(self, path: str, query: Mapping[str, str] | None) -> str:
@@ -146,6 +147,7 @@ class Remote:
         content = self._read(response, _MAX_ANSWER_BYTES + 1)
         if len(content) > _MAX_ANSWER_BYTES:
             raise NotOurServer(f"The answer of {self.url} is longer than {_MAX_ANSWER_BYTES} bytes; ask for less.")
+        self._check_whole(response)
         try:
             body = json.loads(content)
         except (ValueError, RecursionError):
@@ -153,6 +155,10 @@ class Remote:
         if not isinstance(body, dict):
             raise NotOurServer(f"What answers at {self.url} is not buildthrough; check --server.")
         return body
+
+    def _check_whole(self, response: HTTPResponse) -> None:
+        if response.length:  # bytes that were announced and did not come: read with a size does not say so
+            raise NoServer(f"The answer of {self.url} broke off; try again.")
 
     def _read(self, response: HTTPResponse, size: int) -> bytes:
         try:
