@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -205,3 +206,13 @@ def test_the_data_folder_is_made_absolute(tmp_path, monkeypatch):
 )
 def test_our_own_address_is_known(url, host, port, ours):
     assert is_this_server(url, host=host, port=port) is ours
+
+
+def test_the_examples_load(tmp_path):
+    examples = [item for item in files("buildthrough.config").iterdir() if item.name.startswith("example-")]
+    assert len(examples) == 2
+    for example in examples:
+        changed = {
+            place for place in load(file=Path(str(example)), environment={}).sources.values() if place != "default"
+        }
+        assert len(changed) > 3
