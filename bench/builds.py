@@ -11,7 +11,7 @@ from tests.fakes.sdists import intree_sdist
 from bench.tools import JSON, big_page, latencies, percentile, running, sampling
 
 BUILDS = 6
-C_FUNCTIONS = 60_000
+C_FUNCTIONS = 20_000
 
 
 def main(*, seconds: float = 15, rate: float = 100) -> None:

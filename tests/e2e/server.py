@@ -121,13 +121,14 @@ class Server:
             self.process = subprocess.Popen(
                 self.command(), env=self.environment, cwd=self.folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL
             )
-        wait_for(self._listens, f"server: {self.tail()}", START_SECONDS)
+        wait_for(self._listens, "server that listens", START_SECONDS)
         return self
 
     def _listens(self) -> bool:
         assert self.process is not None
-        if self.process.poll() is not None:
-            raise AssertionError(f"the server ended with {self.process.returncode} at its start:\n{self.tail()}")
+        if (code := self.process.poll()) is not None:
+            self.process = None
+            raise AssertionError(f"the server ended with {code} at its start:\n{self.tail()}")
         return self.address is not None
 
     @property
@@ -244,19 +245,21 @@ class Server:
         """Return builds, the newest first."""
         return self.ask("/api/v1/builds" + (f"?project={project}" if project else "")).json["builds"]
 
-    def wait_for_build(self, project: str, *states: str, seconds: float = BUILD_SECONDS) -> dict[str, Any]:
-        """Wait until the newest build of a project is in one of the states; fail early where it ends in another."""
+    def wait_for_build(
+        self, project: str, *states: str, version: str | None = None, seconds: float = BUILD_SECONDS
+    ) -> dict[str, Any]:
+        """Wait until the newest build of a project or version is in one of the states; fail where it ends otherwise."""
         final = {"SUCCEEDED", "FAILED", "CANCELLED"}
 
         def reached() -> dict[str, Any] | None:
-            builds = self.builds(project)
+            builds = [build for build in self.builds(project) if version in {None, build["version"]}]
             if not builds or builds[0]["state"] in states:
                 return builds[0] if builds else None
             if builds[0]["state"] in final:
                 raise AssertionError(f"the build ended otherwise: {builds[0]}\n{self.build_log(builds[0]['id'])}")
             return None
 
-        return wait_for(reached, f"build of {project} in {states}; there are {self.builds(project)}", seconds)
+        return wait_for(reached, f"build of {project} in {states}; {version or 'any version'}", seconds)
 
     def build_log(self, build: int) -> str:
         answer = self.ask(f"/api/v1/builds/{build}/log")
