@@ -8,14 +8,12 @@ Source: the .ZIP file format specification (APPNOTE 6.3).
 
 from __future__ import annotations
 
-import stat
 import struct
-import unicodedata
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from buildthrough.builders.faults import PackageFault
+from buildthrough.builders.archive_entry import DEFLATED, UTF8, Entry, check_entry, check_unique, quoted, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,34 +24,8 @@ _LOCATOR_64 = struct.Struct("<4sLQL")
 _CENTRAL = struct.Struct("<4s6H3L5H2L")
 _LOCAL = struct.Struct("<4s5H3L2H")
 _WORD, _SHORT = 0xFFFFFFFF, 0xFFFF
-_STORED, _DEFLATED = 0, 8
-_ENCRYPTED, _DESCRIPTOR, _UTF8 = 0x1, 0x8, 0x800
-_KNOWN_FLAGS = 0x6 | _UTF8
 _ZIP64, _UNICODE_PATH = 0x0001, 0x7075
 _CHUNK = 1 << 16
-_PATH_CHARACTERS, _SEGMENT_BYTES = 1024, 255
-_DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One file or folder of an archive. Sizes and offsets in bytes."""
-
-    path: str
-    mode: int
-    """Unix mode, 0 where the archive says none."""
-    flags: int
-    method: int
-    crc: int
-    packed: int
-    size: int
-    offset: int
-    raw_name: bytes
-
-    @property
-    def is_folder(self) -> bool:
-        """Whether it is a folder: by convention its name ends in a slash."""
-        return self.path.endswith("/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +59,7 @@ class Archive:
 
     def _inflated(self, entry: Entry) -> Iterator[bytes]:
         left = entry.packed
-        inflate = zlib.decompressobj(-15) if entry.method == _DEFLATED else None
+        inflate = zlib.decompressobj(-15) if entry.method == DEFLATED else None
         while left:
             packed = self.file.read(min(_CHUNK, left))
             if not packed:
@@ -128,18 +100,8 @@ def open_archive(file: BinaryIO, *, max_files: int, max_bytes: int) -> Archive:
         position = _check_local(file, entry)
     if position != start:
         raise refusal("hidden-data", "there are foreign bytes, or shared ones, before the central directory")
-    _check_unique(entries)
+    check_unique(entries)
     return Archive(file=file, entries=tuple(entries))
-
-
-def refusal(word: str, sentence: str) -> PackageFault:
-    """Return the fault of a wheel that is not published: class ``output.<word>``."""
-    return PackageFault("check", f"output.{word}", sentence[:500])
-
-
-def quoted(text: str) -> str:
-    """Return text of a stranger for use in a sentence: short, and without control characters."""
-    return ascii(text if len(text) <= 120 else f"{text[:117]}...")  # noqa: PLR2004 # a good part of one line
 
 
 def _at(file: BinaryIO, offset: int, size: int) -> bytes:
@@ -207,7 +169,7 @@ def _read_directory(file: BinaryIO, start: int, size: int, count: int) -> Iterat
             offset=offset,
             raw_name=name,
         )
-        _check_entry(entry)
+        check_entry(entry)
         yield entry
         position += _CENTRAL.size + name_size + extra_size
     if position != start + size:
@@ -272,56 +234,6 @@ def _widened(extra: dict[int, bytes], values: tuple[int, ...], *, always: bool =
 
 def _decoded(name: bytes, flags: int) -> str:
     try:
-        return name.decode("utf-8" if flags & _UTF8 else "ascii")
+        return name.decode("utf-8" if flags & UTF8 else "ascii")
     except UnicodeDecodeError as error:
         raise refusal("name-encoding", f"{name[:60]!r} is not the UTF-8 that it should be") from error
-
-
-def _check_entry(entry: Entry) -> None:
-    _check_path(entry.path)
-    if entry.flags & _ENCRYPTED:
-        raise refusal("encrypted", f"{quoted(entry.path)} is encrypted")
-    if entry.flags & _DESCRIPTOR:
-        raise refusal("data-descriptor", f"{quoted(entry.path)} has its sizes after its data")
-    if entry.flags & ~_KNOWN_FLAGS or entry.method not in (_STORED, _DEFLATED):
-        raise refusal("compression", f"{quoted(entry.path)} is neither stored nor deflated")
-    if entry.method == _STORED and entry.packed != entry.size:
-        raise refusal("size", f"{quoted(entry.path)} is stored but has two sizes")
-    kind = stat.S_IFMT(entry.mode)
-    if kind not in (0, stat.S_IFDIR if entry.is_folder else stat.S_IFREG) or (entry.is_folder and entry.size):
-        raise refusal("file-type", f"{quoted(entry.path)} is neither a regular file nor a folder")
-    if entry.mode & (stat.S_ISUID | stat.S_ISGID):
-        raise refusal("setuid", f"{quoted(entry.path)} asks for set-user-id or set-group-id")
-
-
-def _check_path(path: str) -> None:
-    if any(unicodedata.category(c) in {"Cc", "Zl", "Zp"} or c in _DIRECTIONS for c in path):
-        raise refusal("control-character", f"{quoted(path)} has a control character in its name")
-    if "\\" in path:
-        raise refusal("backslash", f"{quoted(path)} has a backslash in its name")
-    if path.startswith("/"):
-        raise refusal("absolute-path", f"{quoted(path)} is an absolute path")
-    if path[1:2] == ":":
-        raise refusal("drive-letter", f"{quoted(path)} begins with a drive letter")
-    segments = path.removesuffix("/").split("/")
-    if any(segment in {"", ".", ".."} for segment in segments):
-        raise refusal("path-traversal", f"{quoted(path)} climbs, or has an empty part")
-    if len(path) > _PATH_CHARACTERS or any(len(segment.encode()) > _SEGMENT_BYTES for segment in segments):
-        raise refusal("long-path", f"{quoted(path)} is too long for a file system")
-
-
-def _check_unique(entries: list[Entry]) -> None:
-    """Refuse paths that are one on some file system, and files that are folders as well."""
-    seen: dict[str, str] = {}
-    for entry in entries:
-        key = unicodedata.normalize("NFC", entry.path.removesuffix("/")).casefold()
-        if key in seen:
-            word = "duplicate" if seen[key] == entry.path else "case-duplicate"
-            raise refusal(word, f"{quoted(entry.path)} is there twice")
-        seen[key] = entry.path
-    files = {entry.path for entry in entries if not entry.is_folder}
-    for path in (entry.path.removesuffix("/") for entry in entries):
-        while "/" in path:
-            path = path.rpartition("/")[0]  # noqa: PLW2901 # climbing is the point
-            if path in files:
-                raise refusal("duplicate", f"{quoted(path)} is a file and a folder")

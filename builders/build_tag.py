@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-from buildthrough.builders.archive import Archive, Entry, open_archive
+from buildthrough.builders.archive import Archive, open_archive
 from buildthrough.builders.record import SIGNATURES, write_record
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from buildthrough.builders.archive_entry import Entry
     from buildthrough.builders.artifact import CheckedWheel
 
 _PARTS_WITHOUT_TAG = 5

@@ -12,12 +12,13 @@ import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from buildthrough.builders.archive import quoted, refusal
+from buildthrough.builders.archive_entry import quoted, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from buildthrough.builders.archive import Archive, Entry
+    from buildthrough.builders.archive import Archive
+    from buildthrough.builders.archive_entry import Entry
 
 _LOAD, _DYNAMIC = 1, 2
 _NEEDED, _STRTAB, _STRSZ, _VERNEED = 1, 5, 10, 0x6FFFFFFE

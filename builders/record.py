@@ -13,7 +13,7 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from buildthrough.builders.archive import quoted, refusal
+from buildthrough.builders.archive_entry import quoted, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -17,7 +17,8 @@ from packaging.tags import Tag, parse_tag
 from packaging.utils import BuildTag, InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
-from buildthrough.builders.archive import Archive, Entry, open_archive, quoted, refusal
+from buildthrough.builders.archive import Archive, open_archive
+from buildthrough.builders.archive_entry import Entry, quoted, refusal
 from buildthrough.builders.artifact import CheckedWheel
 from buildthrough.builders.elf import Elf, check_platform, is_elf, read_elf
 from buildthrough.builders.record import SIGNATURES, Recorded, check_record, read_record

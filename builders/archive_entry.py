@@ -1,0 +1,100 @@
+"""One file or folder of a zip archive: what it may be called, and what it may be.
+
+Names count as equal where any file system in use would take them for one.
+"""
+
+from __future__ import annotations
+
+import stat
+import unicodedata
+from dataclasses import dataclass
+
+from buildthrough.builders.faults import PackageFault
+
+STORED, DEFLATED = 0, 8
+_ENCRYPTED, _DESCRIPTOR, UTF8 = 0x1, 0x8, 0x800
+_KNOWN_FLAGS = 0x6 | UTF8
+_PATH_CHARACTERS, _SEGMENT_BYTES = 1024, 255
+_DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One file or folder of an archive. Sizes and offsets in bytes."""
+
+    path: str
+    mode: int
+    """Unix mode, 0 where the archive says none."""
+    flags: int
+    method: int
+    crc: int
+    packed: int
+    size: int
+    offset: int
+    raw_name: bytes
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder: by convention its name ends in a slash."""
+        return self.path.endswith("/")
+
+
+def refusal(word: str, sentence: str) -> PackageFault:
+    """Return the fault of a wheel that is not published: class ``output.<word>``."""
+    return PackageFault("check", f"output.{word}", sentence[:500])
+
+
+def quoted(text: str) -> str:
+    """Return text of a stranger for use in a sentence: short, and without control characters."""
+    return ascii(text if len(text) <= 120 else f"{text[:117]}...")  # noqa: PLR2004 # a good part of one line
+
+
+def check_entry(entry: Entry) -> None:
+    """Refuse an entry that is no plain file or folder below where it is unpacked, or is packed in a rare way."""
+    _check_path(entry.path)
+    if entry.flags & _ENCRYPTED:
+        raise refusal("encrypted", f"{quoted(entry.path)} is encrypted")
+    if entry.flags & _DESCRIPTOR:
+        raise refusal("data-descriptor", f"{quoted(entry.path)} has its sizes after its data")
+    if entry.flags & ~_KNOWN_FLAGS or entry.method not in (STORED, DEFLATED):
+        raise refusal("compression", f"{quoted(entry.path)} is neither stored nor deflated")
+    if entry.method == STORED and entry.packed != entry.size:
+        raise refusal("size", f"{quoted(entry.path)} is stored but has two sizes")
+    kind = stat.S_IFMT(entry.mode)
+    if kind not in (0, stat.S_IFDIR if entry.is_folder else stat.S_IFREG) or (entry.is_folder and entry.size):
+        raise refusal("file-type", f"{quoted(entry.path)} is neither a regular file nor a folder")
+    if entry.mode & (stat.S_ISUID | stat.S_ISGID):
+        raise refusal("setuid", f"{quoted(entry.path)} asks for set-user-id or set-group-id")
+
+
+def _check_path(path: str) -> None:
+    if any(unicodedata.category(c) in {"Cc", "Zl", "Zp"} or c in _DIRECTIONS for c in path):
+        raise refusal("control-character", f"{quoted(path)} has a control character in its name")
+    if "\\" in path:
+        raise refusal("backslash", f"{quoted(path)} has a backslash in its name")
+    if path.startswith("/"):
+        raise refusal("absolute-path", f"{quoted(path)} is an absolute path")
+    if path[1:2] == ":":
+        raise refusal("drive-letter", f"{quoted(path)} begins with a drive letter")
+    segments = path.removesuffix("/").split("/")
+    if any(segment in {"", ".", ".."} for segment in segments):
+        raise refusal("path-traversal", f"{quoted(path)} climbs, or has an empty part")
+    if len(path) > _PATH_CHARACTERS or any(len(segment.encode()) > _SEGMENT_BYTES for segment in segments):
+        raise refusal("long-path", f"{quoted(path)} is too long for a file system")
+
+
+def check_unique(entries: list[Entry]) -> None:
+    """Refuse paths that are one on some file system, and files that are folders as well."""
+    seen: dict[str, str] = {}
+    for entry in entries:
+        key = unicodedata.normalize("NFC", entry.path.removesuffix("/")).casefold()
+        if key in seen:
+            word = "duplicate" if seen[key] == entry.path else "case-duplicate"
+            raise refusal(word, f"{quoted(entry.path)} is there twice")
+        seen[key] = entry.path
+    files = {entry.path for entry in entries if not entry.is_folder}
+    for path in (entry.path.removesuffix("/") for entry in entries):
+        while "/" in path:
+            path = path.rpartition("/")[0]  # noqa: PLW2901 # climbing is the point
+            if path in files:
+                raise refusal("duplicate", f"{quoted(path)} is a file and a folder")
