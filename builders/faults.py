@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-Stage = Literal["fetch", "unpack", "plan", "requires", "install", "metadata", "build", "collect", "repair", "check", "publish"]
+Stage = Literal[
+    "fetch", "unpack", "plan", "requires", "install", "metadata", "build", "collect", "repair", "check", "publish"
+]
 """Where in a build something happened, in this order."""
 
 
@@ -41,7 +43,7 @@ class InfrastructureFault(BuildEnded):
 
 
 class Cancelled(BuildEnded):
-    """There is nothing to build any more: the sdist is yanked or gone, or upstream has a wheel, or an operator said so."""
+    """Nothing to build any more: the sdist is yanked or gone, upstream has a wheel, or an operator purged it."""
 
     def __init__(self, kind: str, line: str) -> None:
         super().__init__(f"{kind}: {line}")

@@ -27,7 +27,7 @@ class Entry:
     url: str
     """Absolute upstream URL, without fragment."""
     path: str
-    """Where we serve it, below ``/files/<project>/``: the path of the URL as upstream wrote it, without leading slash."""
+    """Where we serve it, below ``/files/<project>/``: the URL's path as upstream wrote it, without leading slash."""
     hashes: Mapping[str, str]
     """Lower-case hexadecimal digests by hashlib's name."""
     size: int | None = None

@@ -1,0 +1,72 @@
+"""Everything that building needs of this machine, found and tried once when the server starts."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from buildthrough.builders.bubblewrap import BubblewrapSandbox
+from buildthrough.builders.faults import InfrastructureFault
+from buildthrough.builders.interpreters import NotUsable, find_targets
+from buildthrough.builders.kit import is_readable_by, prepare_kit
+from buildthrough.builders.sandbox import Isolation
+from buildthrough.builders.slot import claim_slots
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from buildthrough.builders.kit import Kit
+    from buildthrough.builders.sandbox import Sandbox
+    from buildthrough.builders.target import Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workshop:
+    """What can be built here, and how it is isolated."""
+
+    isolation: Isolation
+    kit: Kit | None
+    """None where nothing can be built."""
+    sandboxes: tuple[Sandbox, ...]
+    """One for each slot; none where nothing can be built."""
+    sentences: tuple[str, ...]
+    """What was left out or copied, and why."""
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """What can be built for."""
+        return () if self.kit is None else self.kit.targets
+
+
+async def open_workshop(
+    work: Path, *, enabled: bool, slots: int, first_uid: int, interpreters: Sequence[Path], search_path: str
+) -> Workshop:
+    """Find the interpreters, copy what has to be copied into ``work``, and try what is isolated.
+
+    Whatever is missing turns building off and says so in a sentence; nothing is ever built without a sandbox.
+    """
+    if not enabled:
+        return _closed("nothing is built here: build.enabled is false")
+    claimed = await asyncio.to_thread(claim_slots, slots, first_uid=first_uid)
+    sandboxes = tuple(BubblewrapSandbox(slot, work) for slot in claimed)
+    isolation = await sandboxes[0].probe()
+    if not isolation.can_build:
+        return Workshop(isolation=isolation, kit=None, sandboxes=(), sentences=())
+    uid = claimed[0].uid
+    try:
+        discovery = await find_targets(
+            named=interpreters, search_path=search_path, is_readable=partial(is_readable_by, uid=uid)
+        )
+        kit = await prepare_kit(folder=work / "kit", discovery=discovery, uid=uid)
+    except NotUsable as problem:
+        return _closed(f"nothing is built here: {problem}")
+    except InfrastructureFault as fault:
+        return _closed(f"nothing is built here: {fault.line}")
+    return Workshop(isolation=isolation, kit=kit, sandboxes=sandboxes, sentences=(*discovery.sentences, *kit.sentences))
+
+
+def _closed(*sentences: str) -> Workshop:
+    return Workshop(isolation=Isolation(level="0", sentences=sentences), kit=None, sandboxes=(), sentences=())

@@ -1,0 +1,237 @@
+"""Operations over HTTP: ``/api/v1/…``, ``/metrics`` and the health probes. Changes need the operator's token."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import hdrs, web
+
+from buildthrough.builders.request import BuildState
+from buildthrough.proxy.errors import BadRequest, NotFound, Unauthorized
+from buildthrough.proxy.metrics import CONTENT_TYPE
+from buildthrough.proxy.purge import Selection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from buildthrough.builders.request import Build
+    from buildthrough.proxy.built import BuiltWheel
+    from buildthrough.proxy.metrics import Metrics
+    from buildthrough.proxy.operations import Operations
+
+MAX_BODY_BYTES = 64 << 10
+"""Longest body of a request that is read."""
+_MAX_LIST = 10_000
+_DEFAULT_LIST = 100
+_SCHEME = "Bearer "
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    """What the probes ask. Neither asks upstream or the builders."""
+
+    is_ready: Callable[[], bool]
+
+
+class Api:
+    """The handlers of operations."""
+
+    def __init__(self, *, operations: Operations, metrics: Metrics, readiness: Readiness, token: str) -> None:
+        self._operations = operations
+        self._metrics = metrics
+        self._readiness = readiness
+        self._token = token
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return all routes."""
+        return [
+            web.get("/api/v1/builds", self.builds),
+            web.post("/api/v1/builds", self.request_build),
+            web.get("/api/v1/builds/{id}", self.build),
+            web.get("/api/v1/builds/{id}/log", self.build_log),
+            web.post("/api/v1/purge", self.purge),
+            web.get("/api/v1/targets", self.targets),
+            web.get("/metrics", self.metrics),
+            web.get("/health/live", self.live),
+            web.get("/health/ready", self.ready),
+        ]
+
+    async def builds(self, request: web.Request) -> web.Response:
+        """List builds, the newest first."""
+        builds = await self._operations.builds(
+            project=request.query.get("project"),
+            state=_state(request.query.get("state")),
+            limit=_limit(request.query.get("limit")),
+        )
+        return web.json_response({"builds": [describe(build) for build in builds]})
+
+    async def request_build(self, request: web.Request) -> web.Response:
+        """Ask for a build, whatever failed or was purged before."""
+        self._authorize(request)
+        body = await _body(request, {"name": str, "version": str, "target": str})
+        if "name" not in body or "version" not in body:
+            raise BadRequest('A build is asked for with {"name": …, "version": …} and, if need be, "target".')
+        build = await self._operations.request_build(body["name"], body["version"], body.get("target"))
+        return web.json_response(describe(build), status=202)
+
+    async def build(self, request: web.Request) -> web.Response:
+        """Describe one build."""
+        return web.json_response(describe(await self._operations.build(_build_id(request))))
+
+    async def build_log(self, request: web.Request) -> web.Response:
+        """Return what one build printed."""
+        log = await self._operations.build_log(_build_id(request))
+        headers = {hdrs.CONTENT_TYPE: "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
+        return web.Response(body=log, headers=headers)
+
+    async def purge(self, request: web.Request) -> web.Response:
+        """Remove built wheels, or list what would go."""
+        self._authorize(request)
+        fields = {"project": str, "version": str, "file": str, "yanked": bool, "dry_run": bool, "allow_rebuild": bool}
+        body = await _body(request, fields)
+        selection = Selection(
+            project=body.get("project"),
+            version=body.get("version"),
+            file=body.get("file"),
+            yanked=body.get("yanked", False),
+        )
+        dry_run = body.get("dry_run", False)
+        purged = await self._operations.purge(
+            selection, dry_run=dry_run, allow_rebuild=body.get("allow_rebuild", False)
+        )
+        return web.json_response(
+            {
+                "dry_run": dry_run,
+                "purged": [_purged(wheel) for wheel in purged.wheels],
+                "cancelled": list(purged.builds),
+                "not_asked": list(purged.not_asked),
+            }
+        )
+
+    async def targets(self, _request: web.Request) -> web.Response:
+        """List what can be built for here, and how it is isolated."""
+        isolation, targets = self._operations.targets()
+        return web.json_response(
+            {
+                "isolation": asdict(isolation),
+                "targets": [
+                    {
+                        "target": target.slug,
+                        "interpreter": str(target.interpreter.executable),
+                        "has_headers": target.interpreter.has_headers,
+                    }
+                    for target in targets
+                ],
+            }
+        )
+
+    async def metrics(self, _request: web.Request) -> web.Response:
+        """Expose the figures."""
+        counts = await self._operations.counts()
+        self._metrics.queue(
+            queued=counts.get(BuildState.QUEUED, 0),
+            running=counts.get(BuildState.RUNNING, 0),
+            slots=self._operations.slots,
+        )
+        return web.Response(body=self._metrics.exposition(), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE})
+
+    async def live(self, _request: web.Request) -> web.Response:
+        """Say that the event loop turns."""
+        return web.Response(text="alive\n")
+
+    async def ready(self, _request: web.Request) -> web.Response:
+        """Say whether requests are taken."""
+        if self._readiness.is_ready():
+            return web.Response(text="ready\n")
+        return web.Response(text="shutting down\n", status=503)
+
+    def _authorize(self, request: web.Request) -> None:
+        given = request.headers.get(hdrs.AUTHORIZATION, "")
+        token = given.removeprefix(_SCHEME) if given.startswith(_SCHEME) else ""
+        if not hmac.compare_digest(token.encode(), self._token.encode()):
+            raise Unauthorized("A change needs the operator's token: Authorization: Bearer <admin.token>.")
+
+
+def describe(build: Build) -> dict[str, Any]:
+    """Return a build as the API shows it. Times are ISO 8601 in UTC."""
+    request = build.request
+    return {
+        "id": build.id,
+        "project": request.project,
+        "version": request.version,
+        "sdist": request.sdist,
+        "sdist_sha256": request.sdist_sha256,
+        "target": request.target,
+        "state": build.state.value,
+        "fault": build.fault,
+        "stage": build.stage,
+        "line": build.line,
+        "attempts": build.attempts,
+        "waits_for": build.waits_for,
+        "created": _time(build.created),
+        "started": _time(build.started),
+        "finished": _time(build.finished),
+        "wheel": build.wheel,
+        "wheel_sha256": build.wheel_sha256,
+        "url": f"/built/{request.project}/{build.wheel_sha256}/{build.wheel}" if build.wheel else None,
+    }
+
+
+def _purged(wheel: BuiltWheel) -> dict[str, Any]:
+    return {
+        "project": wheel.project,
+        "version": wheel.version,
+        "filename": wheel.filename,
+        "sha256": wheel.sha256,
+        "size": wheel.size,
+        "target": wheel.target,
+        "sdist": wheel.sdist,
+    }
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
+
+
+def _state(value: str | None) -> BuildState | None:
+    if value is None:
+        return None
+    try:
+        return BuildState(value.upper())
+    except ValueError as error:
+        raise BadRequest(f"There is no state {value[:40]!r}; there are {', '.join(BuildState)}.") from error
+
+
+def _limit(value: str | None) -> int:
+    if value is None:
+        return _DEFAULT_LIST
+    if not value.isascii() or not value.isdigit() or not 0 < int(value[:9]) <= _MAX_LIST:
+        raise BadRequest(f"The limit is a whole number from 1 to {_MAX_LIST}.")
+    return int(value)
+
+
+def _build_id(request: web.Request) -> int:
+    value = request.match_info["id"]
+    if not value.isascii() or not value.isdigit() or len(value) > len(str(1 << 62)):
+        raise NotFound("There is no such build: builds are numbered.")
+    return int(value)
+
+
+async def _body(request: web.Request, fields: dict[str, type]) -> dict[str, Any]:
+    """Read a JSON object with these fields and no others."""
+    try:
+        body = json.loads(await request.read())
+    except (ValueError, RecursionError) as error:
+        raise BadRequest("The body is no JSON.") from error
+    if not isinstance(body, dict):
+        raise BadRequest("The body is no JSON object.")
+    for key, value in body.items():
+        if key not in fields:
+            raise BadRequest(f"There is no field {key[:40]!r} here; there are {', '.join(fields)}.")
+        if value is not None and type(value) is not fields[key]:
+            raise BadRequest(f"The field {key} is of the wrong type.")
+    return {key: value for key, value in body.items() if value is not None}

@@ -1,0 +1,122 @@
+"""The data folder: one server at a time, the operator's token, and where the server listens."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import tempfile
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_TOKEN_BYTES = 32
+_WORK_PREFIX = "buildthrough-"
+
+
+class StartError(Exception):
+    """The server cannot start. The argument is one sentence: what is wrong, and what to do."""
+
+
+class DataFolder:
+    """A folder that is this server's while it is open."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def token_file(self) -> Path:
+        """Where the operator's token is, if none is configured."""
+        return self.path / "admin.token"
+
+    @property
+    def address_file(self) -> Path:
+        """Where the running server says its address."""
+        return self.path / "server.json"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Make the folder, and keep every other server out of it. Raise `StartError`."""
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            reason = error.strerror or error
+            raise StartError(
+                f"The data folder {self.path} cannot be written ({reason}); name another with --data-dir."
+            ) from error
+        try:
+            self._lock(handle)
+            yield
+        finally:
+            os.close(handle)
+
+    def token(self, configured: str) -> str:
+        """Return the operator's token: the configured one, or the one that the first start made."""
+        if configured:
+            return configured
+        with suppress(FileNotFoundError):
+            kept = self.token_file.read_text().strip()
+            if kept:
+                return kept
+        token = secrets.token_urlsafe(_TOKEN_BYTES)
+        self.token_file.unlink(missing_ok=True)
+        handle = os.open(self.token_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(token + "\n")
+        return token
+
+    @contextmanager
+    def announced(self, url: str) -> Iterator[None]:
+        """Say where the server listens, for the command line and for tests, as long as it does."""
+        temporary = self.address_file.with_suffix(".tmp")
+        temporary.write_text(json.dumps({"url": url, "pid": os.getpid()}) + "\n")
+        temporary.replace(self.address_file)
+        try:
+            yield
+        finally:
+            self.address_file.unlink(missing_ok=True)
+
+    @contextmanager
+    def work(self, parent: str) -> Iterator[Path]:
+        """Make the folder that builds work in: outside the data folder, since other users must be able to enter it."""
+        note = self.path / "work"
+        with suppress(FileNotFoundError):
+            left = Path(note.read_text().strip())
+            if left.name.startswith(_WORK_PREFIX):
+                shutil.rmtree(left, ignore_errors=True)  # of a server that was killed
+        with temporary_work(parent) as folder:
+            note.write_text(f"{folder}\n")
+            try:
+                yield folder
+            finally:
+                note.unlink(missing_ok=True)
+
+    def _lock(self, handle: int) -> None:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StartError(
+                f"Another buildthrough server uses the data folder {self.path}; stop it, or name another (--data-dir)."
+            ) from error
+
+
+@contextmanager
+def temporary_work(parent: str) -> Iterator[Path]:
+    """Make a folder that every user may enter, in ``parent`` or the system's place for such. Raise `StartError`."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=_WORK_PREFIX, dir=parent or None))
+    except OSError as error:
+        reason = error.strerror or error
+        where = parent or tempfile.gettempdir()
+        raise StartError(f"No folder for builds can be made in {where} ({reason}); set build.work_dir.") from error
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

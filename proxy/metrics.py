@@ -1,0 +1,102 @@
+"""What can be measured from outside, in Prometheus' text form. Each metric is described in docs/operations.md."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+if TYPE_CHECKING:
+    from buildthrough.builders.request import Build
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+_FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_SLOW = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600)
+
+
+class Metrics:
+    """One registry per server, so that several servers in one process do not share their figures."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "buildthrough_requests", "Requests answered.", ("route", "method", "status"), registry=self.registry
+        )
+        self._seconds = Histogram(
+            "buildthrough_request_seconds",
+            "Time to answer a request, downloads included.",
+            ("route",),
+            buckets=_FAST,
+            registry=self.registry,
+        )
+        self._pages = Counter(
+            "buildthrough_pages", "Project pages, by where they came from.", ("reason",), registry=self.registry
+        )
+        self._files = Counter(
+            "buildthrough_files", "Upstream files, by where they came from.", ("reason",), registry=self.registry
+        )
+        self._upstream = Histogram(
+            "buildthrough_upstream_seconds",
+            "Time that upstream took to answer.",
+            ("kind", "outcome"),
+            buckets=_FAST,
+            registry=self.registry,
+        )
+        self._downloads = Counter(
+            "buildthrough_sdist_downloads",
+            "Downloads of files, by what followed for building.",
+            ("verdict",),
+            registry=self.registry,
+        )
+        self._builds = Counter(
+            "buildthrough_builds", "Builds that changed their state.", ("state", "fault"), registry=self.registry
+        )
+        self._build_seconds = Histogram(
+            "buildthrough_build_seconds",
+            "Time that ended builds ran.",
+            ("state",),
+            buckets=_SLOW,
+            registry=self.registry,
+        )
+        self._queue = Gauge(
+            "buildthrough_builds_now", "Builds that wait or run now.", ("state",), registry=self.registry
+        )
+        self._slots = Gauge("buildthrough_build_slots", "Builds that can run at once.", registry=self.registry)
+
+    def request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count one answer."""
+        self._requests.labels(route, method, status).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def page(self, reason: str) -> None:
+        """Count one look at a project page: fresh, stored, revalidated, fetched, stale, absent, unknown, failed."""
+        self._pages.labels(reason).inc()
+
+    def file(self, reason: str) -> None:
+        """Count one upstream file asked for: kept, joined, fetched, failed."""
+        self._files.labels(reason).inc()
+
+    def upstream(self, kind: str, seconds: float, outcome: str) -> None:
+        """Count one question to upstream."""
+        self._upstream.labels(kind, outcome).observe(seconds)
+
+    def verdict(self, verdict: str) -> None:
+        """Count one download of a file by what it meant for building."""
+        self._downloads.labels(verdict).inc()
+
+    def build(self, build: Build) -> None:
+        """Count a build's change of state."""
+        self._builds.labels(build.state.value, build.fault or "").inc()
+        if build.started is not None and build.finished is not None:
+            self._build_seconds.labels(build.state.value).observe((build.finished - build.started).total_seconds())
+
+    def queue(self, *, queued: int, running: int, slots: int) -> None:
+        """Set what the queue and the pool hold now."""
+        self._queue.labels("QUEUED").set(queued)
+        self._queue.labels("RUNNING").set(running)
+        self._slots.set(slots)
+
+    def exposition(self) -> bytes:
+        """Return all figures as Prometheus reads them."""
+        return generate_latest(self.registry)

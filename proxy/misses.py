@@ -1,0 +1,185 @@
+"""From a miss to a build request: a known client downloads an sdist of a version for which no listed wheel fits.
+
+`judge` decides, and is pure; `Misses` looks up what it has to know and submits the request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from buildthrough.builders.request import BuildRequest, BuildState
+from buildthrough.builders.schedule import QueueFull
+from buildthrough.builders.target import serves
+from buildthrough.proxy import logs
+from buildthrough.proxy.client import read_user_agent
+from buildthrough.proxy.entry import sdist_identity
+from buildthrough.proxy.overlay import fitting, overlay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from buildthrough.builders.queue import BuildQueue
+    from buildthrough.builders.request import Build
+    from buildthrough.builders.target import Environment, Target
+    from buildthrough.proxy.built import BuiltWheel
+    from buildthrough.proxy.catalog import Catalog
+    from buildthrough.proxy.entry import Entry, ProjectFiles
+
+log = logs.logger("misses")
+
+_MAX_UNDER_WAY = 1000
+"""Downloads that are being looked at; more are let pass, for the next one of the same sdist counts as well."""
+
+
+class Verdict(StrEnum):
+    """What follows from the download of a file, named as the metric names it."""
+
+    NOT_SDIST = "not-sdist"
+    UNKNOWN_CLIENT = "unknown-client"
+    NO_DIGEST = "no-digest"
+    YANKED = "yanked"
+    WRONG_PYTHON = "wrong-python"
+    WHEEL_FITS = "wheel-fits"
+    NO_TARGET = "no-target"
+    BUILDS_OFF = "builds-off"
+    BUILT = "built"
+    BURIED = "buried"
+    FAILED_BEFORE = "failed-before"
+    UNDER_WAY = "under-way"
+    QUEUE_FULL = "queue-full"
+    OVERLOADED = "overloaded"
+    SUBMITTED = "submitted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """A file that a client downloads, and the page that lists it."""
+
+    entry: Entry
+    files: ProjectFiles
+    wheels: tuple[BuiltWheel, ...]
+    client: Environment | None
+
+
+def judge(sighting: Sighting, targets: Sequence[Target]) -> Verdict | BuildRequest:  # noqa: PLR0911 - a list of checks
+    """Decide whether a download is a miss that can be built for; if so, say what to build."""
+    entry, client = sighting.entry, sighting.client
+    identity = sdist_identity(entry.filename)
+    if identity is None or identity[0] != sighting.files.project:
+        return Verdict.NOT_SDIST
+    if client is None:
+        return Verdict.UNKNOWN_CLIENT
+    if entry.sha256 is None:
+        return Verdict.NO_DIGEST
+    if entry.yanked is not False:
+        return Verdict.YANKED
+    if not _admits(entry.requires_python, client):
+        return Verdict.WRONG_PYTHON
+    if fitting(sighting.files, overlay(sighting.files, sighting.wheels), identity[1], client):
+        return Verdict.WHEEL_FITS
+    target = _target_for(client, targets)
+    if target is None:
+        return Verdict.NO_TARGET
+    return BuildRequest(
+        project=identity[0], version=identity[1], sdist=entry.filename, sdist_sha256=entry.sha256, target=target.slug
+    )
+
+
+def _target_for(client: Environment, targets: Sequence[Target]) -> Target | None:
+    """Return the target that is the client's very environment, else one that can be hoped to serve it."""
+    able = [target for target in targets if serves(target.environment, client)]
+    return next((target for target in able if target.environment == client), able[0] if able else None)
+
+
+def _admits(requires_python: str | None, client: Environment) -> bool:
+    """Whether a client's Python may use the file. A micro version is not known, so none is held against it."""
+    if not requires_python:
+        return True
+    try:
+        specifiers = SpecifierSet(requires_python)
+    except InvalidSpecifier:
+        return True  # installers ignore what they cannot read
+    major, minor = client.python
+    return any(specifiers.contains(f"{major}.{minor}.{micro}", prereleases=True) for micro in (0, 99))
+
+
+class Misses:
+    """Sees downloads of sdists and asks for the wheels that are missing."""
+
+    def __init__(
+        self,
+        queue: BuildQueue,
+        catalog: Catalog,
+        targets: Sequence[Target],
+        *,
+        enabled: bool,
+        observe: Callable[[Verdict], None],
+    ) -> None:
+        self._queue = queue
+        self._catalog = catalog
+        self._targets = tuple(targets)
+        self._enabled = enabled
+        self._observe = observe
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def see(self, entry: Entry, files: ProjectFiles, user_agent: str | None) -> None:
+        """Look at a download in the background: no client waits for it, or fails with it."""
+        if len(self._tasks) >= _MAX_UNDER_WAY:
+            self._observe(Verdict.OVERLOADED)
+            return
+        task = asyncio.ensure_future(self._note_safely(entry, files, user_agent))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Wait for what is under way."""
+        await asyncio.gather(*self._tasks)
+
+    async def _note_safely(self, entry: Entry, files: ProjectFiles, user_agent: str | None) -> None:
+        try:
+            await self.note(entry, files, user_agent)
+        except Exception:
+            # The boundary of a background task: the client has its sdist, and the next miss asks again.
+            log.exception("a miss could not be looked at", project=files.project, filename=entry.filename)
+
+    async def note(self, entry: Entry, files: ProjectFiles, user_agent: str | None) -> Verdict:
+        """Look at a download and submit a build request where it is a miss."""
+        wheels = await self._catalog.wheels(files.project)
+        sighting = Sighting(entry=entry, files=files, wheels=wheels, client=read_user_agent(user_agent))
+        judged = judge(sighting, self._targets)
+        verdict = judged if isinstance(judged, Verdict) else await self._submit(judged, wheels)
+        self._observe(verdict)
+        return verdict
+
+    async def _submit(self, request: BuildRequest, wheels: Sequence[BuiltWheel]) -> Verdict:
+        if not self._enabled:
+            return Verdict.BUILDS_OFF
+        if any((wheel.sdist_sha256, wheel.target) == (request.sdist_sha256, request.target) for wheel in wheels):
+            return Verdict.BUILT  # but too new for this client: building it again gives the same
+        if await self._catalog.is_buried(sdist_sha256=request.sdist_sha256, target=request.target):
+            return Verdict.BURIED
+        before = await self._queue.last(request.key)
+        try:
+            build = await self._queue.submit(request, again=before is not None and before.state is BuildState.SUCCEEDED)
+        except QueueFull:
+            log.warning("a build was asked for but the queue is full", project=request.project, version=request.version)
+            return Verdict.QUEUE_FULL
+        return _outcome(before, build)
+
+
+def _outcome(before: Build | None, build: Build) -> Verdict:
+    if before is None or build.id != before.id:
+        log.info(
+            "build queued",
+            build=build.id,
+            project=build.request.project,
+            version=build.request.version,
+            target=build.request.target,
+        )
+        return Verdict.SUBMITTED
+    return Verdict.FAILED_BEFORE if build.state is BuildState.FAILED else Verdict.UNDER_WAY

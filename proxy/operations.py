@@ -1,0 +1,153 @@
+"""The use cases of operators: look at builds, ask for one, purge, see what can be built for."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from packaging.version import InvalidVersion, Version
+
+from buildthrough.builders.request import BuildRequest
+from buildthrough.builders.schedule import QueueFull
+from buildthrough.proxy import logs, names
+from buildthrough.proxy.building import find_sdist
+from buildthrough.proxy.errors import BadRequest, Conflict, NotFound, UnknownProject
+from buildthrough.proxy.purge import purge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from buildthrough.builders.queue import BuildQueue
+    from buildthrough.builders.request import Build, BuildState
+    from buildthrough.builders.sandbox import Isolation
+    from buildthrough.builders.target import Target
+    from buildthrough.proxy.blobs import BlobStore
+    from buildthrough.proxy.catalog import Catalog
+    from buildthrough.proxy.entry import ProjectFiles
+    from buildthrough.proxy.mirror import Mirror
+    from buildthrough.proxy.purge import Purged, Selection
+
+log = logs.logger("operations")
+
+
+class Operations:
+    """What an operator can ask of a running server."""
+
+    def __init__(
+        self,
+        *,
+        mirror: Mirror,
+        catalog: Catalog,
+        queue: BuildQueue,
+        built: BlobStore,
+        logs_store: BlobStore,
+        isolation: Isolation,
+        targets: Sequence[Target],
+        slots: int,
+        cancel_running: Callable[[Iterable[int]], None],
+    ) -> None:
+        self._mirror = mirror
+        self._catalog = catalog
+        self._queue = queue
+        self._built = built
+        self._logs = logs_store
+        self._isolation = isolation
+        self._targets = tuple(targets)
+        self._cancel_running = cancel_running
+        self.slots = slots
+        """How many builds can run at once."""
+
+    async def builds(self, *, project: str | None, state: BuildState | None, limit: int) -> Sequence[Build]:
+        """Return builds, the newest first."""
+        normalized = None if project is None else _normalize(project)
+        return await self._queue.list(project=normalized, state=state, limit=limit)
+
+    async def counts(self) -> Mapping[BuildState, int]:
+        """Return how many builds are in each state."""
+        return await self._queue.counts()
+
+    async def build(self, number: int) -> Build:
+        """Return one build. Raise `NotFound`."""
+        build = await self._queue.get(number)
+        if build is None:
+            raise NotFound(f"There is no build {number}.")
+        return build
+
+    async def build_log(self, number: int) -> bytes:
+        """Return what a build printed. Raise `NotFound` where there is no build, or no log yet."""
+        build = await self.build(number)
+        if build.log_sha256 is None:
+            raise NotFound(f"Build {number} is {build.state} and has no log yet.")
+        blob = await self._logs.open(build.log_sha256)
+        if blob is None:
+            raise NotFound(f"The log of build {number} is no longer kept.")
+        return await asyncio.to_thread(blob.path.read_bytes)
+
+    async def request_build(self, name: str, version: str, target: str | None) -> Build:
+        """Ask for a build whatever failed or was purged before. Raise `BadRequest`, `NotFound` or `Conflict`."""
+        project = _normalize(name)
+        try:
+            wanted = str(Version(version))
+        except InvalidVersion as error:
+            raise BadRequest(f"{version[:60]!r} is no version (PEP 440).") from error
+        if not self._isolation.can_build:
+            raise Conflict(f"Builds are off: {' '.join(self._isolation.sentences)}")
+        chosen = self._target(target)
+        files = await self._mirror.files(project)
+        entry = find_sdist(files, wanted)
+        if entry is None or entry.sha256 is None:
+            raise NotFound(f"Upstream lists no sdist of {project} {wanted} that has a sha256.")
+        request = BuildRequest(
+            project=project, version=wanted, sdist=entry.filename, sdist_sha256=entry.sha256, target=chosen.slug
+        )
+        for wheel in await self._catalog.wheels(project):
+            if (wheel.sdist_sha256, wheel.target) == (request.sdist_sha256, request.target):
+                raise Conflict(f"{wheel.filename} is built already; purge it to have it built again.")
+        await self._catalog.unbury(sdist_sha256=request.sdist_sha256, target=request.target)
+        try:
+            build = await self._queue.submit(request, again=True)
+        except QueueFull as error:
+            raise Conflict("The queue of builds is full; ask again later.") from error
+        log.info("build asked for by an operator", build=build.id, project=project, version=wanted, target=chosen.slug)
+        return build
+
+    async def purge(self, selection: Selection, *, dry_run: bool, allow_rebuild: bool) -> Purged:
+        """Remove built wheels, or say what would go."""
+        return await purge(
+            selection,
+            dry_run=dry_run,
+            allow_rebuild=allow_rebuild,
+            catalog=self._catalog,
+            queue=self._queue,
+            blobs=self._built,
+            cancel_running=self._cancel_running,
+            pages=self._page,
+        )
+
+    def targets(self) -> tuple[Isolation, Sequence[Target]]:
+        """Return what is isolated here and what is built for."""
+        return self._isolation, self._targets
+
+    async def _page(self, project: str) -> ProjectFiles | None:
+        try:
+            return await self._mirror.ask(project)
+        except UnknownProject:
+            return None
+
+    def _target(self, slug: str | None) -> Target:
+        if not self._targets:
+            raise Conflict("This machine has no target to build for; `buildthrough doctor` says why.")
+        if slug is None:
+            return self._targets[0]
+        for target in self._targets:
+            if target.slug == slug:
+                return target
+        raise BadRequest(
+            f"There is no target {slug[:80]!r} here; there are {', '.join(one.slug for one in self._targets)}."
+        )
+
+
+def _normalize(name: str) -> str:
+    if not names.is_valid(name):
+        raise BadRequest("This is no valid project name: letters, digits, and . - _ between them.")
+    return names.normalize(name)

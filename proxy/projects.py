@@ -1,0 +1,108 @@
+"""The use case of the project list, ``/simple/``: one document of some 40 MB, rarely asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from buildthrough.proxy import logs
+from buildthrough.proxy.errors import UpstreamFault, UpstreamInvalid
+from buildthrough.proxy.flight import Flights
+from buildthrough.proxy.mirror import Rendered, ServedPage
+from buildthrough.proxy.project_list import render_project_list
+
+if TYPE_CHECKING:
+    from buildthrough.proxy.negotiation import Form
+    from buildthrough.proxy.pages import PageStore
+    from buildthrough.proxy.upstream import PageAnswer, Upstream
+
+log = logs.logger("projects")
+
+_KEY = ""
+"""The list's place among the stored pages: no project has an empty name."""
+_PAUSE_SECONDS = 5.0
+
+
+@dataclass(slots=True, kw_only=True)
+class _Listing:
+    answer: PageAnswer
+    checked: float
+    stale: bool = False
+    ask_after: float = 0.0
+    renders: dict[tuple[Form, bool], Rendered] = field(default_factory=dict)
+
+
+class Projects:
+    """Upstream's list of projects. The wheels that we build add nothing to it."""
+
+    def __init__(self, *, upstream: Upstream, pages: PageStore, page_ttl: float) -> None:
+        self._upstream = upstream
+        self._pages = pages
+        self._ttl = page_ttl
+        self._listing: _Listing | None = None
+        self._flights: Flights[object, _Listing] = Flights()
+
+    async def close(self) -> None:
+        """End what is under way."""
+        await self._flights.close()
+
+    async def page(self, form: Form, *, compress: bool) -> ServedPage:
+        """Return the list. Raise `UpstreamFault` where there is none to answer with."""
+        listing = self._listing
+        hit = listing is not None and self._usable(listing)
+        if listing is None or not hit:
+            listing = await self._flights.join(_KEY, self._refresh)
+        rendered = listing.renders.get((form, compress))
+        if rendered is None:
+            rendered = await asyncio.to_thread(_render, listing.answer, form, compress=compress)
+            listing.renders[form, compress] = rendered
+        return ServedPage(rendered=rendered, last_serial=listing.answer.last_serial, stale=listing.stale, hit=hit)
+
+    def _usable(self, listing: _Listing) -> bool:
+        fresh = 0 <= time.time() - listing.checked < self._ttl
+        return fresh or (listing.stale and time.monotonic() < listing.ask_after)
+
+    async def _refresh(self) -> _Listing:
+        known = self._listing or await self._load()
+        if known is not None and self._usable(known):
+            return known
+        try:
+            answer = await self._upstream.page(None, known.answer.etag if known else None)
+        except UpstreamFault as fault:
+            if known is None:
+                raise
+            known.stale, known.ask_after = True, time.monotonic() + min(self._ttl, _PAUSE_SECONDS)
+            log.warning("upstream failed, the last good project list is served", fault=fault.sentence)
+            return known
+        now = time.time()
+        if known is not None and (answer is None or answer.body == known.answer.body):
+            known.checked, known.stale = now, False
+            await self._pages.renew(_KEY, now)
+            return known
+        if answer is None:
+            raise UpstreamInvalid("Upstream answered that the project list is unchanged, but it was never asked for.")
+        listing = _Listing(answer=answer, checked=now)
+        # Rendered once before it is taken: what is no project list must not replace one that is.
+        listing.renders["html", False] = await asyncio.to_thread(_render, answer, "html", compress=False)
+        await self._pages.put(_KEY, answer, now)
+        self._listing = listing
+        return listing
+
+    async def _load(self) -> _Listing | None:
+        stored = await self._pages.get(_KEY)
+        if stored is None:
+            return None
+        self._listing = _Listing(answer=stored.answer, checked=stored.fetched)
+        return self._listing
+
+
+def _render(answer: PageAnswer, form: Form, *, compress: bool) -> Rendered:
+    body = render_project_list(answer, form)
+    tag = hashlib.sha256(body).hexdigest()[:32]
+    if compress:
+        return Rendered(body=gzip.compress(body, 6, mtime=0), etag=f'"{tag}-gzip"', wheels=())
+    return Rendered(body=body, etag=f'"{tag}"', wheels=())

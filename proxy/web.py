@@ -1,0 +1,232 @@
+"""Routes and handlers of the index. A handler negotiates, calls one use case, and says the result in HTTP; no logic."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from aiohttp import hdrs, web
+
+from buildthrough.builders.database import DatabaseFault
+from buildthrough.proxy import logs, names
+from buildthrough.proxy.errors import NotFound, ProxyError, StorageFault, Unauthorized
+from buildthrough.proxy.negotiation import accepts_gzip, choose
+from buildthrough.proxy.transfer import send
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from aiohttp.typedefs import Middleware
+
+    from buildthrough.proxy.metrics import Metrics
+    from buildthrough.proxy.mirror import Mirror, ServedPage
+    from buildthrough.proxy.misses import Misses
+    from buildthrough.proxy.negotiation import Representation
+    from buildthrough.proxy.projects import Projects
+
+    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+log = logs.logger("web")
+
+MAX_HEADER_BYTES = 256 << 10
+"""Longest header field that is read; a User-Agent of that size is answered like any unknown client."""
+MAX_LINE_BYTES = 16 << 10
+
+_CORS = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "X-PyPI-Last-Serial"}
+_FILE_CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "Content-Length, Content-Range, Accept-Ranges",
+}
+_WELCOME = """\
+This is buildthrough, a build-through cache for Python packages.
+
+Point pip or uv at its index:
+
+    pip install --index-url {url}simple/ NAME
+    uv pip install --default-index {url}simple/ NAME
+"""
+
+
+class Index:
+    """The handlers of pages and files."""
+
+    def __init__(self, *, mirror: Mirror, projects: Projects, misses: Misses) -> None:
+        self._mirror = mirror
+        self._projects = projects
+        self._misses = misses
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return all routes: a contract for years, since lock files hold their URLs."""
+        routes = [
+            web.get("/", self.welcome),
+            web.get("/files/{project}/{path:.+}", self.file),
+            web.get("/built/{project}/{sha256:[0-9a-f]{64}}/{filename}", self.built),
+        ]
+        for prefix, name in (("", "simple"), ("/upstream", "upstream")):
+            routes += [
+                web.get(f"{prefix}/simple", self.add_slash),
+                web.get(f"{prefix}/simple/", self.project_list, name=f"{name}-list"),
+                web.get(f"{prefix}/simple/{{project}}", self.add_slash),
+                web.get(f"{prefix}/simple/{{project}}/", self.project_page, name=name),
+            ]
+        return routes
+
+    async def welcome(self, request: web.Request) -> web.Response:
+        """Say what this is."""
+        return web.Response(text=_WELCOME.format(url=request.url.with_path("/")))
+
+    async def add_slash(self, request: web.Request) -> web.Response:
+        """Redirect to the one address of a page, in one step (PEP 503)."""
+        project = request.match_info.get("project")
+        location = "simple/" if project is None else f"{_valid_name(project)}/"
+        return _moved(request, location)
+
+    async def project_list(self, request: web.Request) -> web.Response:
+        """Answer ``/simple/``."""
+        wanted = choose(request.headers.get(hdrs.ACCEPT), request.query.get("format"))
+        compress = accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING))
+        page = await self._projects.page(wanted.form, compress=compress)
+        return _page_response(request, page, wanted, compress=compress)
+
+    async def project_page(self, request: web.Request) -> web.Response:
+        """Answer ``/simple/<project>/``, the same for every client, and ``/upstream/simple/<project>/``."""
+        asked = request.match_info["project"]
+        project = _valid_name(asked)
+        if asked != project:
+            return _moved(request, f"../{project}/")
+        wanted = choose(request.headers.get(hdrs.ACCEPT), request.query.get("format"))
+        compress = accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING))
+        strict = request.path.startswith("/upstream/")
+        page = await self._mirror.page(
+            project,
+            wanted.form,
+            root="../../../" if strict else "../../",
+            compress=compress,
+            with_built=not strict,
+        )
+        return _page_response(request, page, wanted, compress=compress)
+
+    async def file(self, request: web.Request) -> web.StreamResponse:
+        """Answer ``/files/<project>/<path>``; a download of an sdist may be a miss."""
+        project = _valid_name(request.match_info["project"])
+        served = await self._mirror.file(project, request.match_info["path"])
+        if request.method == hdrs.METH_GET and not served.is_metadata:
+            self._misses.see(served.entry, served.files, request.headers.get(hdrs.USER_AGENT))
+        return await send(
+            request,
+            served.source,
+            sha256=served.sha256,
+            content_type=_file_type(served.entry.filename, is_metadata=served.is_metadata),
+            headers=_FILE_CORS,
+        )
+
+    async def built(self, request: web.Request) -> web.StreamResponse:
+        """Answer ``/built/<project>/<sha256>/<filename>``."""
+        project = _valid_name(request.match_info["project"])
+        filename = request.match_info["filename"]
+        blob, digest = await self._mirror.built_wheel(project, request.match_info["sha256"], filename)
+        content_type = _file_type(filename, is_metadata=filename.endswith(".metadata"))
+        return await send(request, blob, sha256=digest, content_type=content_type, headers=_FILE_CORS)
+
+
+def boundary(metrics: Metrics) -> Middleware:
+    """Return the one middleware: errors become sentences, and every answer is counted."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        began = time.perf_counter()
+        status = 500
+        try:
+            response = await handler(request)
+            status = response.status
+        except web.HTTPException as answer:
+            status = answer.status
+            if answer.status < web.HTTPBadRequest.status_code:
+                raise
+            return _refusal(request, status, f"{answer.status} {answer.reason}.", answer)
+        except ProxyError as fault:
+            status = fault.status
+            if status >= web.HTTPInternalServerError.status_code:
+                log.warning("a request failed", path=request.path, status=status, fault=fault.sentence)
+            return _refusal(request, status, fault.sentence, fault)
+        except DatabaseFault as fault:
+            status = StorageFault.status
+            log.exception("the catalog failed", path=request.path)
+            return _refusal(request, status, fault.sentence, fault)
+        except ConnectionError:
+            status = 499  # as nginx counts a client that left
+            raise
+        except Exception:
+            log.exception("a request failed for a reason that nobody foresaw", path=request.path)
+            return _refusal(request, status, "The server failed on this request; its log says why.", None)
+        else:
+            return response
+        finally:
+            metrics.request(_route(request), request.method, status, time.perf_counter() - began)
+
+    return middleware
+
+
+def _route(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "none"
+
+
+def _refusal(request: web.Request, status: int, sentence: str, cause: Exception | None) -> web.Response:
+    headers = dict(_CORS)
+    if isinstance(cause, Unauthorized):
+        headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
+    if isinstance(cause, web.HTTPMethodNotAllowed):
+        headers[hdrs.ALLOW] = ", ".join(sorted(cause.allowed_methods))
+    headers[hdrs.CACHE_CONTROL] = "no-cache"
+    if request.path.startswith("/api/"):
+        return web.json_response({"error": sentence}, status=status, headers=headers)
+    return web.Response(text=sentence + "\n", status=status, headers=headers)
+
+
+def _valid_name(name: str) -> str:
+    if not names.is_valid(name):
+        raise NotFound("This is no valid project name: letters, digits, and . - _ between them.")
+    return names.normalize(name)
+
+
+def _moved(request: web.Request, location: str) -> web.Response:
+    query = f"?{request.query_string}" if request.query_string else ""
+    return web.Response(status=301, headers={**_CORS, hdrs.LOCATION: location + query, hdrs.CACHE_CONTROL: "no-cache"})
+
+
+def _page_response(request: web.Request, page: ServedPage, wanted: Representation, *, compress: bool) -> web.Response:
+    headers = {
+        **_CORS,
+        hdrs.CACHE_CONTROL: "no-cache",
+        hdrs.VARY: "Accept, Accept-Encoding",
+        hdrs.ETAG: page.rendered.etag,
+        "Cache-Status": _cache_status(page),
+    }
+    if page.last_serial is not None:
+        headers["X-PyPI-Last-Serial"] = page.last_serial
+    if _matches(request.headers.get(hdrs.IF_NONE_MATCH), page.rendered.etag):
+        return web.Response(status=304, headers=headers)
+    headers[hdrs.CONTENT_TYPE] = wanted.content_type
+    if compress:
+        headers[hdrs.CONTENT_ENCODING] = "gzip"
+    return web.Response(body=page.rendered.body, headers=headers)
+
+
+def _cache_status(page: ServedPage) -> str:
+    """Return the header of RFC 9211: where the answer came from."""
+    if page.stale:
+        return 'buildthrough; hit; ttl=-1; detail="upstream is down"'
+    return "buildthrough; hit" if page.hit else "buildthrough; fwd=stale"
+
+
+def _matches(if_none_match: str | None, etag: str) -> bool:
+    if if_none_match is None:
+        return False
+    return any(one.strip().removeprefix("W/") in {etag, "*"} for one in if_none_match.split(","))
+
+
+def _file_type(filename: str, *, is_metadata: bool) -> str:
+    if is_metadata:
+        return "text/plain; charset=utf-8"
+    return "application/zip" if filename.endswith((".whl", ".zip")) else "application/octet-stream"
