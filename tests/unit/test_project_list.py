@@ -8,7 +8,7 @@ from tests.fakes.answers import JSON, answer
 from buildthrough.proxy.errors import UpstreamInvalid
 from buildthrough.proxy.project_list import render_project_list
 
-URL = "https://index.example.org/root/simple/"
+URL = "https://index.example.org/mirror/simple/"
 
 
 def html(body: str | bytes, **changes):
@@ -43,37 +43,37 @@ def test_html_from_json():
 @pytest.mark.parametrize(
     ("href", "after"),
     [
-        ("/root/simple/six/", "six/"),
-        ("/root/simple/Foo_Bar", "foo-bar/"),
-        ("https://index.example.org/root/simple/six/", "six/"),
-        ("//index.example.org/root/simple/six/", "six/"),
+        ("/mirror/simple/six/", "six/"),
+        ("/mirror/simple/Foo_Bar", "foo-bar/"),
+        ("https://index.example.org/mirror/simple/six/", "six/"),
+        ("//index.example.org/mirror/simple/six/", "six/"),
         ("six/", "six/"),
         ("./six/", "./six/"),
         ("Six", "Six"),
         ("/simple/six/", "/simple/six/"),
-        ("https://other.example.org/root/simple/six/", "https://other.example.org/root/simple/six/"),
-        ("/root/simple/six/1.0/", "/root/simple/six/1.0/"),
-        ("/root/simple/-/", "/root/simple/-/"),
+        ("https://other.example.org/mirror/simple/six/", "https://other.example.org/mirror/simple/six/"),
+        ("/mirror/simple/six/1.0/", "/mirror/simple/six/1.0/"),
+        ("/mirror/simple/-/", "/mirror/simple/-/"),
         ("../", "../"),
         ("#a", "#a"),
         ("", ""),
     ],
 )
 def test_links_to_project_pages_become_relative(href, after):
-    body = "<!DOCTYPE html>\n<html><!-- <a href='/root/simple/x/'> -->\n<a class=x href='HREF'>six</a></html>\n"
+    body = "<!DOCTYPE html>\n<html><!-- <a href='/mirror/simple/x/'> -->\n<a class=x href='HREF'>six</a></html>\n"
     page = render_project_list(html(body.replace("HREF", href)), "html").decode()
     assert page == body.replace("HREF", after)
 
 
 def test_a_base_is_honoured_and_taken_out_of_force():
-    body = '<html><base href="/root/"><a href="simple/six/">six</a><a href="simple/x/">x</a></html>'
+    body = '<html><base href="/mirror/"><a href="simple/six/">six</a><a href="simple/x/">x</a></html>'
     page = render_project_list(html(body), "html").decode()
-    assert page == '<html><base data-upstream-href="/root/"><a href="six/">six</a><a href="x/">x</a></html>'
+    assert page == '<html><base data-upstream-href="/mirror/"><a href="six/">six</a><a href="x/">x</a></html>'
 
 
 def test_json_from_html():
     body = (
-        '<html><a href="/root/simple/six/">six</a><a href="foo-bar/"> Foo_Bar\n</a><a href="../">up</a>'
+        '<html><a href="/mirror/simple/six/">six</a><a href="foo-bar/"> Foo_Bar\n</a><a href="../">up</a>'
         '<a href="x/">&lt;b&gt;</a><a href="y/"></a></html><!--SERIAL 7-->'
     )
     assert json.loads(render_project_list(html(body), "json")) == {
