@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from buildthrough.config.schema import SettingsError
@@ -46,21 +48,44 @@ _INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code. No traceback reaches a user for what is foreseen."""
+    if sys.stdout is None:  # closed by whoever started us
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - as long as the process
     arguments = parser().parse_args(argv)
     try:
-        code = COMMANDS[arguments.command].run(arguments)
-        sys.stdout.flush()
+        return _run(arguments)
     except SettingsError as error:
         return _fail(str(error), 2)
     except RemoteError as error:
         return _fail(str(error), 1)
     except KeyboardInterrupt:
         return _INTERRUPTED
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.command == "serve":
+        return COMMANDS["serve"].run(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a log may hold what the terminal's encoding lacks
+    try:
+        code = COMMANDS[arguments.command].run(arguments)
+        sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read our output has seen enough. The rest goes nowhere, or the interpreter complains at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        _abandon_output()
+        return 0  # whoever read our output has seen enough
+    except OSError as error:
+        if arguments.command == "doctor":
+            raise  # it may be the machine's
+        # The others touch nothing else that could fail so: settings and server have errors of their own.
+        _abandon_output()
+        return _fail(f"The output cannot be written ({error.strerror or error}).", 1)
     return code
+
+
+def _abandon_output() -> None:
+    """Send what is left in the buffer nowhere, or the interpreter complains at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -166,6 +166,22 @@ def test_a_pipe_that_is_closed_early_is_no_fault(home, api):
     assert (done.returncode, done.stdout, done.stderr) == (0, "line\n", "")
 
 
+@pytest.mark.parametrize(("target", "code"), [(">/dev/full", 1), (">&-", 0)])
+def test_output_that_cannot_be_written_is_no_traceback(home, api, target, code):
+    api.answers["GET builds"] = {"builds": [SUCCEEDED]}
+    line = f"{sys.executable} -m buildthrough.proxy builds --server {api.url} {target}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, cwd=home, env=environment(home))
+    assert done.returncode == code
+    sentence = "buildthrough: The output cannot be written (No space left on device).\n"
+    assert done.stderr == (sentence if code else "")
+
+
+def test_a_letter_that_the_terminal_lacks_is_no_traceback(home, api):
+    api.answers["GET builds/3/log"] = "\u2713 done\n"
+    done = command(home, "log", "3", "--server", api.url, PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "\\u2713 done\n", "")
+
+
 def test_ctrl_c_ends_without_a_traceback(home):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
