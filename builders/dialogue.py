@@ -128,6 +128,8 @@ def _failure(failed: Failed, text: str) -> BuildEnded:
     # The sandbox's log may be cut in the middle, or without the stage's own beginning: then all of it has to do.
     _, _, since = text.rpartition(f"==> {failed.stage}: ")
     kind, line = diagnose(failed.stage, since)
+    if failed.stage == "install":  # no code of the package ran: its requirements do not fit together, or the target
+        kind = "deps.unresolvable"
     return PackageFault(failed.stage, kind, plain_line(line))
 
 

@@ -78,7 +78,7 @@ def read_message(message: Mapping[str, Any]) -> Message:
             return Requires(requirements=check_requirements(requirements))
         case {"t": "wheel", "name": str() as name, "size": int() as size} if type(size) is int and size >= 0:
             if not _FILENAME.fullmatch(name):
-                raise PackageFault("collect", "output.bad-filename", plain_line(f"{name!r} is no wheel's file name"))
+                raise PackageFault("collect", "output.filename", plain_line(f"{name!r} is no wheel's file name"))
             return WheelComes(filename=name, size=size)
         case {"t": "fault", "kind": str() as kind, "stage": str() as stage, "line": str() as line} if kind in KINDS:
             return Failed(kind=kind, stage=_stage(stage), line=plain_line(line))

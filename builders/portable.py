@@ -67,7 +67,7 @@ def needs_repair(filename: str) -> bool:
     try:
         platforms = {tag.platform for tag in parse_wheel_filename(filename)[3]}
     except InvalidWheelFilename as problem:
-        raise PackageFault("collect", "output.bad-filename", plain_line(str(problem))) from None
+        raise PackageFault("collect", "output.filename", plain_line(str(problem))) from None
     if platforms == {"any"}:
         return False
     if all(platform.startswith(_ANSWERING_TO_LINUX) for platform in platforms):

@@ -1,0 +1,3 @@
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    while True:
+        print("x" * 100000)

@@ -1,0 +1,263 @@
+"""Packages are built in the real sandbox: what works, and which class of fault each that does not work ends in."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import tarfile
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.fakes.sdists import (
+    MTIME,
+    Sdist,
+    intree_sdist,
+    legacy_sdist,
+    make_sdist,
+    needy_sdist,
+    pure_sdist,
+    tar_gz,
+)
+from tests.packages.workbench import Asked, Workbench, package, workbench
+
+from buildthrough.builders.build_log import BuildLog
+from buildthrough.builders.faults import InfrastructureFault, NeedsBuild, PackageFault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Workbench]:
+    with workbench() as bench:
+        yield bench
+
+
+def raw(data: bytes, filename: str = "sample-1.0.tar.gz") -> Sdist:
+    return Sdist(project="sample", version="1.0", filename=filename, data=data)
+
+
+def tar_of(*entries: tarfile.TarInfo, content: bytes = b"x") -> Sdist:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for entry in entries:
+            entry.mtime = MTIME
+            if entry.isreg():
+                entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content) if entry.isreg() else None)
+    return raw(packed.getvalue())
+
+
+def entry(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, link
+    return info
+
+
+async def fault_of(bench: Workbench, sdist: Sdist, **options: object) -> PackageFault:
+    with pytest.raises(PackageFault) as caught:
+        await bench.build(sdist, **options)
+    assert caught.value.line.isprintable()
+    return caught.value
+
+
+@pytest.mark.parametrize("archive", [".tar.gz", ".zip"])
+async def test_pure_package_becomes_the_same_wheel_each_time(bench: Workbench, archive: str) -> None:
+    wheels = [await bench.build(pure_sdist(archive=archive)) for _ in range(2)]
+
+    assert [wheel.filename for wheel in wheels] == ["pure-1.0-py3-none-any.whl"] * 2
+    assert wheels[0].sha256 == wheels[1].sha256
+    assert b"Name: pure" in wheels[0].metadata
+
+
+async def test_setup_py_alone_gets_setuptools(bench: Workbench) -> None:
+    resolve, log = Asked(), BuildLog()
+
+    wheel = await bench.build(legacy_sdist(), resolve=resolve, log=log)
+
+    assert wheel.filename == "legacy-1.0-py3-none-any.whl"
+    assert resolve.requirements[0] == ("setuptools>=40.8.0",)
+    assert "==> build: building the wheel" in log.text()
+    assert "the sandbox ended after" in log.text()
+
+
+async def test_backend_asks_for_more_and_gets_all_of_it_in_one_round(bench: Workbench) -> None:
+    resolve = Asked()
+    sdist = needy_sdist(["setuptools"], dynamic_requires=["flit_core"], imports=["setuptools"])
+
+    await bench.build(sdist, resolve=resolve)
+
+    assert resolve.requirements == [("setuptools",), ("setuptools", "flit_core")]
+
+
+async def test_nothing_required_asks_for_nothing(bench: Workbench) -> None:
+    resolve = Asked()
+
+    await bench.build(pure_sdist(), resolve=resolve)
+
+    assert resolve.requirements == []
+
+
+async def test_every_target_of_this_machine_builds(bench: Workbench) -> None:
+    assert bench.kit.targets
+    for target in bench.kit.targets:
+        wheel = await bench.build(intree_sdist("everywhere", "1.0"), target=target)
+        assert wheel.filename == "everywhere-1.0-py3-none-any.whl"
+
+
+async def test_daemon_does_not_rewrite_the_wheel(bench: Workbench) -> None:
+    assert (await bench.build(package("leaves-a-daemon"))).filename == "sample-1.0-py3-none-any.whl"
+
+
+OUTCOMES = {
+    "answers-by-a-pipe": ("build", None),
+    "asks-for-a-url": ("requires", "requires.refused"),
+    "asks-for-an-option": ("requires", "requires.refused"),
+    "asks-for-too-much": ("requires", "requires.refused"),
+    "fails-at-build": ("build", None),
+    "fails-at-requires": ("requires", None),
+    "fills-the-disk": ("build", "limit.disk"),
+    "has-a-bad-file-name": ("collect", "output.filename"),
+    "has-broken-toml": ("plan", "source.invalid"),
+    "has-no-backend": ("requires", None),
+    "has-no-build-system": ("plan", "source.invalid"),
+    "is-another-project": ("check", "output.name-mismatch"),
+    "is-another-version": ("check", "output.version-mismatch"),
+    "makes-a-link": ("collect", "output.unsafe"),
+    "makes-a-pipe": ("collect", "output.unsafe"),
+    "makes-no-wheel": ("collect", "output.none"),
+    "makes-two-wheels": ("collect", "output.many"),
+    "replaces-the-output-folder": ("collect", "output.unsafe"),
+    "speaks-for-the-driver": ("build", None),
+    "wants-another-python": ("plan", "incompatible.python"),
+}
+
+
+@pytest.mark.parametrize(("name", "expected"), OUTCOMES.items(), ids=OUTCOMES)
+async def test_package_ends_as_its_name_says(bench: Workbench, name: str, expected: tuple[str, str | None]) -> None:
+    stage, kind = expected
+
+    fault = await fault_of(bench, package(name))
+
+    assert fault.stage == stage
+    if kind is not None:
+        assert fault.kind == kind
+
+
+OVERRUNS: Mapping[str, tuple[str, dict[str, float]]] = {
+    "eats-memory": ("limit.memory", {"memory_bytes": 128 << 20}),
+    "floods-the-log": ("limit.log", {"log_bytes": 64 << 10}),
+    "hangs-and-talks": ("limit.time", {"wall_seconds": 3.0}),
+    "hangs-silently": ("limit.silence", {"silence_seconds": 2.0}),
+}
+
+
+@pytest.mark.parametrize(("name", "expected"), OVERRUNS.items(), ids=OVERRUNS)
+async def test_package_that_wants_too_much_is_ended(
+    bench: Workbench, name: str, expected: tuple[str, dict[str, float]]
+) -> None:
+    kind, limits = expected
+
+    fault = await fault_of(bench, package(name), **limits)
+
+    assert (fault.stage, fault.kind) == ("build", kind)
+
+
+def hostile() -> dict[str, tuple[Sdist, str]]:
+    setup = b"raise SystemExit(1)"
+    return {
+        "climbs": (raw(tar_gz({"sample-1.0/setup.py": setup, "sample-1.0/../../out": b""})), "source.unsafe"),
+        "absolute": (raw(tar_gz({"/tmp/out": b"", "sample-1.0/setup.py": setup})), "source.unsafe"),
+        "backslash": (raw(tar_gz({"sample-1.0\\..\\out": b""})), "source.unsafe"),
+        "pipe": (tar_of(entry("sample-1.0/setup.py"), entry("sample-1.0/p", tarfile.FIFOTYPE)), "source.unsafe"),
+        "device": (tar_of(entry("sample-1.0/setup.py"), entry("sample-1.0/d", tarfile.BLKTYPE)), "source.unsafe"),
+        "hard link outwards": (tar_of(entry("sample-1.0/l", tarfile.LNKTYPE, "/etc/passwd")), "source.unsafe"),
+        "link outwards": (tar_of(entry("sample-1.0/l", tarfile.SYMTYPE, "../../etc/passwd")), "source.unsafe"),
+        "link then file through it": (
+            tar_of(entry("sample-1.0/l", tarfile.SYMTYPE, "/build"), entry("sample-1.0/l/out")),
+            "source.unsafe",
+        ),
+        "pyproject is a link": (
+            tar_of(entry("sample-1.0/x"), entry("sample-1.0/pyproject.toml", tarfile.SYMTYPE, "x")),
+            "source.unsafe",
+        ),
+        "two folders": (raw(tar_gz({"sample-1.0/setup.py": setup, "other/setup.py": b""})), "source.invalid"),
+        "one file": (raw(tar_gz({"setup.py": setup})), "source.invalid"),
+        "nothing": (raw(tar_gz({})), "source.invalid"),
+        "no archive": (raw(b"<html>not found</html>"), "source.invalid"),
+        "cut short": (raw(pure_sdist().data[:200]), "source.invalid"),
+        "no zip": (raw(b"PK\x03\x04", "sample-1.0.zip"), "source.invalid"),
+        "other kind": (raw(b"", "sample-1.0.tar.bz2"), "source.invalid"),
+        "huge pyproject": (
+            make_sdist("sample", "1.0", {"pyproject.toml": "#" * (2 << 20)}),
+            "source.invalid",
+        ),
+        "nested pyproject": (
+            make_sdist("sample", "1.0", {"pyproject.toml": "a = " + "[" * 100_000}),
+            "source.invalid",
+        ),
+        "bomb": (raw(tar_gz({"sample-1.0/setup.py": bytes(200 << 20)})), "source.unsafe"),
+    }
+
+
+@pytest.mark.parametrize("name", list(hostile()))
+async def test_archive_that_is_none_or_means_harm_is_refused(bench: Workbench, name: str) -> None:
+    sdist, kind = hostile()[name]
+
+    fault = await fault_of(bench, sdist)
+
+    assert fault.kind == kind
+    assert fault.stage in {"unpack", "plan"}
+
+
+async def test_links_inside_the_sdist_work(bench: Workbench) -> None:
+    whole = pure_sdist("linked")
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=io.BytesIO(whole.data)) as old, tarfile.open(fileobj=packed, mode="w:gz") as new:
+        for member in old:
+            new.addfile(member, old.extractfile(member))
+        new.addfile(entry("linked-1.0/docs", tarfile.SYMTYPE, "_intree"))
+        new.addfile(entry("linked-1.0/copy.py", tarfile.LNKTYPE, "linked-1.0/linked.py"))
+
+    wheel = await bench.build(dataclasses.replace(whole, data=packed.getvalue()))
+
+    assert wheel.filename == "linked-1.0-py3-none-any.whl"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        NeedsBuild("other", "1.0"),
+        PackageFault("install", "deps.unresolvable", "nothing fits"),
+        InfrastructureFault("infra.upstream", "the index does not answer"),
+    ],
+)
+async def test_what_the_resolver_raises_ends_the_build_and_the_log_is_kept(bench: Workbench, fault: Exception) -> None:
+    log = BuildLog()
+
+    with pytest.raises(type(fault)) as caught:
+        await bench.build(needy_sdist(["other"]), resolve=Asked(fault=fault), log=log)
+
+    assert caught.value is fault
+    assert "the host ends the build" in log.text()
+
+
+async def test_requirement_that_nobody_has_fails_at_install(bench: Workbench) -> None:
+    fault = await fault_of(bench, needy_sdist(["a-project-that-is-not-there"]))
+
+    assert (fault.stage, fault.kind) == ("install", "deps.unresolvable")
+
+
+async def test_wheel_that_is_too_large_is_not_taken(bench: Workbench) -> None:
+    fault = await fault_of(bench, pure_sdist(), max_wheel_bytes=100)
+
+    assert (fault.stage, fault.kind) == ("collect", "limit.output")
+
+
+async def test_log_tells_the_failure_and_nothing_acts_on_a_terminal(bench: Workbench) -> None:
+    log = BuildLog()
+
+    await fault_of(bench, intree_sdist("loud", "1.0", chatter="\x1b[2J\u202e", fail="so it ends"), log=log)
+
+    assert "so it ends" in log.text()
+    assert "\\x1b[2J\\u202e" in log.text()

@@ -1,0 +1,80 @@
+"""Wheels with binaries are given tags that are true, by auditwheel in the real sandbox."""
+
+from __future__ import annotations
+
+import platform
+import zipfile
+from typing import TYPE_CHECKING
+
+import pytest
+from packaging.utils import parse_wheel_filename
+from tests.fakes.sdists import c_sdist
+from tests.packages.workbench import Workbench, package, workbench
+
+from buildthrough.builders.build_log import BuildLog
+from buildthrough.builders.faults import PackageFault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from buildthrough.builders.artifact import CheckedWheel
+
+pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="the packages name x86_64 in their tags")
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Workbench]:
+    with workbench() as bench:
+        yield bench
+
+
+def platforms(wheel: CheckedWheel) -> set[str]:
+    named = {tag.platform for tag in parse_wheel_filename(wheel.filename)[3]}
+    with zipfile.ZipFile(wheel.path) as archive:
+        info = next(name for name in archive.namelist() if name.endswith(".dist-info/WHEEL"))
+        said = {line.rpartition("-")[2] for line in archive.read(info).decode().splitlines() if line.startswith("Tag:")}
+    assert named == said
+    return named
+
+
+async def test_c_extension_gets_the_oldest_libc_that_it_runs_on_for_every_target(bench: Workbench) -> None:
+    for target in bench.kit.targets:
+        if not target.interpreter.has_headers:
+            continue
+        wheels = [await bench.build(c_sdist(), target=target) for _ in range(2)]
+        assert platforms(wheels[0]) == {"manylinux_2_5_x86_64", "manylinux1_x86_64"}
+        assert target.environment.abi in wheels[0].filename
+        assert wheels[0].sha256 == wheels[1].sha256
+
+
+async def test_claim_that_is_not_earned_is_corrected(bench: Workbench) -> None:
+    log = BuildLog()
+
+    wheel = await bench.build(package("claims-an-old-libc"), log=log)
+
+    assert platforms(wheel) == {"manylinux_2_34_x86_64"}
+    assert "what is true is found out" in log.text()
+
+
+async def test_borrowed_library_travels_with_the_wheel(bench: Workbench) -> None:
+    wheel = await bench.build(package("borrows-a-library"))
+
+    assert all(name.startswith("manylinux") for name in platforms(wheel))
+    with zipfile.ZipFile(wheel.path) as archive:
+        assert any(name.startswith("sample.libs/libbz2-") for name in archive.namelist())
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("needs-a-library-of-its-own", "output.no-manylinux"),
+        ("has-no-binary-in-it", "output.no-manylinux"),
+        ("is-for-windows", "output.bad-tags"),
+    ],
+)
+async def test_wheel_that_is_true_of_no_other_machine_is_not_published(bench: Workbench, name: str, kind: str) -> None:
+    with pytest.raises(PackageFault) as caught:
+        await bench.build(package(name))
+
+    assert (caught.value.stage, caught.value.kind) == ("repair", kind)
+    assert caught.value.line
