@@ -237,7 +237,7 @@ class Downloads:
         remember: Digests | None = None,
         observe: Callable[[str], None] = lambda _reason: None,
     ) -> None:
-        """Bound each file by ``max_bytes``. ``observe``: ``kept``, ``joined``, ``fetched``, ``absent`` or ``failed``."""
+        """Bound each file by ``max_bytes``. ``observe``: ``kept``, ``joined``, ``fetched``, ``absent``, ``failed``."""
         self._upstream = upstream
         self._blobs = blobs
         self._slots = asyncio.Semaphore(limit)

@@ -72,6 +72,11 @@ async def read_all(download: Download, begin: int = 0, end: int | None = None) -
         return b"".join([chunk async for chunk in download.chunks(begin, end)])
 
 
+async def collect(download: Download, got: bytearray) -> None:
+    async for chunk in download.chunks(0, None):
+        got += chunk
+
+
 def left_over(tmp_path: Path) -> list[Path]:
     return [path for path in tmp_path.rglob("*") if path.is_file()]
 
@@ -122,8 +127,7 @@ async def test_wrong_bytes_are_not_kept_and_never_whole(
     assert isinstance(download, Download)
     got = bytearray()
     with download.reading(), pytest.raises(UpstreamInvalid):
-        async for chunk in download.chunks(0, None):
-            got += chunk
+        await collect(download, got)
     assert len(got) <= max(0, size - module.WITHHELD)
     with pytest.raises(UpstreamInvalid):
         await downloads.blob(wanted)

@@ -1,0 +1,243 @@
+"""Files over real sockets, on both event loops: whole, in part, broken off, and the connection afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import pytest
+import uvloop
+from aiohttp import web
+from tests.fakes.upstream import FakeUpstream
+
+from buildthrough.proxy import download as module
+from buildthrough.proxy.blobs import Blob, LocalBlobs
+from buildthrough.proxy.download import Downloads, Resource
+from buildthrough.proxy.transfer import CACHE_CONTROL, send
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+BIG = os.urandom(5_000_000)
+SMALL = os.urandom(1000)
+URL = "http://example.org/big"
+KINDS = {"big": BIG, "small": SMALL, "empty": b""}
+
+LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(params=sorted(LOOPS))
+def runner(request: pytest.FixtureRequest) -> Callable[[Callable[[], Awaitable[None]]], None]:
+    def run(scenario: Callable[[], Awaitable[None]]) -> None:
+        with asyncio.Runner(loop_factory=LOOPS[request.param]) as loop:
+            loop.run(asyncio.wait_for(scenario(), 60))  # type: ignore[arg-type]  # a coroutine, as wait_for makes
+
+    return run
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+class Server:
+    """Kept files at /kept/<kind>, one that arrives at /arriving."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.upstream = FakeUpstream()
+        self.upstream.files[URL] = BIG
+        self.sha256: str | None = hashlib.sha256(BIG).hexdigest()
+        self.size: int | None = len(BIG)
+        self.port = 0
+
+    async def __aenter__(self) -> Self:
+        self.blobs = await LocalBlobs.opened(self.folder)
+        self.kept: dict[str, Blob] = {}
+        for kind, data in KINDS.items():
+            path = self.folder / kind
+            path.write_bytes(data)
+            self.kept[kind] = Blob(sha256=hashlib.sha256(data).hexdigest(), size=len(data), path=path)
+        self.downloads = Downloads(self.upstream, self.blobs, limit=4)
+        application = web.Application()
+        application.router.add_get("/kept/{kind}", self.send_kept)
+        application.router.add_get("/arriving", self.send_arriving)
+        self.app = web.AppRunner(application, access_log=None, shutdown_timeout=1)
+        await self.app.setup()
+        site = web.TCPSite(self.app, "127.0.0.1", 0)
+        await site.start()
+        self.port = self.app.addresses[0][1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.app.cleanup()
+        await self.downloads.close()
+
+    async def send_kept(self, request: web.Request) -> web.StreamResponse:
+        return await send(
+            request,
+            self.kept[request.match_info["kind"]],
+            sha256=None,
+            content_type="application/gzip",
+            headers={"X-Own": "1"},
+        )
+
+    async def send_arriving(self, request: web.Request) -> web.StreamResponse:
+        hashes = {} if self.sha256 is None else {"sha256": self.sha256}
+        source = await self.downloads.obtain(Resource(key=URL, url=URL, hashes=hashes, size=self.size))
+        return await send(request, source, sha256=self.sha256, content_type="application/gzip")
+
+
+class Client:
+    """One connection, and HTTP/1.1 by hand: it hides nothing."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    async def __aenter__(self) -> Self:
+        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.writer.close()
+
+    async def ask(self, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
+        lines = [f"{method} {path} HTTP/1.1", "Host: x", *(f"{k.replace('_', '-')}: {v}" for k, v in headers.items())]
+        self.writer.write("\r\n".join([*lines, "", ""]).encode())
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        status = int(head[0].split()[1])
+        fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
+        if method == "HEAD" or status == 304:
+            return status, fields, b""
+        if fields.get("transfer-encoding") == "chunked":
+            return status, fields, await self._chunked()
+        return status, fields, await self.reader.readexactly(int(fields["content-length"]))
+
+    async def _chunked(self) -> bytes:
+        body = bytearray()
+        while size := int(await self.reader.readuntil(b"\r\n"), 16):
+            body += await self.reader.readexactly(size)
+            await self.reader.readexactly(2)
+        await self.reader.readexactly(2)
+        return bytes(body)
+
+
+def test_kept_files_whole_and_in_part_on_one_connection(runner: Any, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with Server(tmp_path) as server, Client(server.port) as client:
+            for kind, data in [*KINDS.items(), *KINDS.items()]:
+                etag = f'"{hashlib.sha256(data).hexdigest()}"'
+                status, head, body = await client.ask(f"/kept/{kind}")
+                assert (status, body) == (200, data)
+                assert head["etag"] == etag
+                assert head["accept-ranges"] == "bytes"
+                assert head["cache-control"] == CACHE_CONTROL
+                assert head["content-type"] == "application/gzip"
+                assert head["x-own"] == "1"
+                assert not {"content-encoding", "content-disposition", "last-modified"} & set(head)
+                status, told, _ = await client.ask(f"/kept/{kind}", "HEAD", Range="bytes=0-1")
+                assert (status, told["content-length"], told["etag"]) == (200, str(len(data)), etag)
+                status, told, body = await client.ask(f"/kept/{kind}", If_None_Match=etag)
+                assert (status, told["etag"], body) == (304, etag, b"")
+            total = len(BIG)
+            for given, begin, end in [
+                ("bytes=0-0", 0, 1),
+                ("bytes=1000000-4000000", 1_000_000, 4_000_001),
+                ("bytes=4999999-", total - 1, total),
+                ("bytes=-70000", total - 70_000, total),
+                ("bytes=17-", 17, total),
+            ]:
+                status, told, body = await client.ask("/kept/big", Range=given)
+                assert (status, body) == (206, BIG[begin:end])
+                assert told["content-range"] == f"bytes {begin}-{end - 1}/{total}"
+            for extra in ({"Range": "bytes=0-1,5-6"}, {"Range": "bytes=5-", "If_Range": '"other"'}):
+                status, told, body = await client.ask("/kept/big", **extra)
+                assert (status, body) == (200, BIG)
+            etag = f'"{server.kept["big"].sha256}"'
+            assert (await client.ask("/kept/big", Range="bytes=5-9", If_Range=etag))[2] == BIG[5:10]
+            status, told, body = await client.ask("/kept/big", Range=f"bytes={total}-")
+            assert (status, told["content-range"], body) == (416, f"bytes */{total}", b"")
+            assert (await client.ask("/kept/small"))[2] == SMALL
+
+    runner(scenario)
+
+
+def test_a_slow_client_blocks_no_other_and_one_that_leaves_frees_all(runner: Any, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        before = open_files()
+        async with Server(tmp_path) as server:
+            (tmp_path / "big").write_bytes(BIG * 8)
+            server.kept["big"] = Blob(sha256="a" * 64, size=len(BIG) * 8, path=tmp_path / "big")
+            slow = socket.create_connection(("127.0.0.1", server.port))
+            slow.sendall(b"GET /kept/big HTTP/1.1\r\nHost: x\r\n\r\n")
+            await asyncio.sleep(0.2)
+            async with Client(server.port) as client:
+                assert (await client.ask("/kept/small"))[2] == SMALL
+                assert (await client.ask("/kept/big"))[2] == BIG * 8
+            slow.close()
+            await asyncio.sleep(0.3)
+            async with Client(server.port) as client:
+                assert (await client.ask("/kept/small"))[2] == SMALL
+        await asyncio.sleep(0.1)
+        assert open_files() <= before + 1
+
+    runner(scenario)
+
+
+@pytest.mark.parametrize("tells_size", [True, False])
+def test_a_download_is_followed_while_it_grows(runner: Any, tmp_path: Path, tells_size: bool) -> None:
+    async def scenario() -> None:
+        async with Server(tmp_path) as server:
+            server.upstream.tells_size = tells_size
+            server.size = None
+            server.upstream.gate.clear()
+
+            async def ask(**headers: str) -> tuple[int, dict[str, str], bytes]:
+                async with Client(server.port) as client:
+                    answer = await client.ask("/arriving", **headers)
+                    assert (await client.ask("/kept/small"))[2] == SMALL
+                    return answer
+
+            asked = [asyncio.ensure_future(ask()) for _ in range(5)]
+            parts = [asyncio.ensure_future(ask(Range=given)) for given in ("bytes=100-199", "bytes=-5")]
+            await asyncio.sleep(0.1)
+            server.upstream.gate.set()
+            for status, head, body in await asyncio.gather(*asked):
+                assert (status, body) == (200, BIG)
+                assert ("content-length" in head) is tells_size
+                assert head["etag"] == f'"{server.sha256}"'
+            expected = [(206, BIG[100:200]), (206, BIG[-5:])] if tells_size else [(200, BIG)] * 2
+            assert [(status, body) for status, _, body in await asyncio.gather(*parts)] == expected
+            assert len(server.upstream.opened) == 1
+
+    runner(scenario)
+
+
+@pytest.mark.parametrize("tells_size", [True, False])
+@pytest.mark.parametrize("fault", ["digest", "break"])
+def test_a_failed_download_never_looks_whole(
+    runner: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tells_size: bool, fault: str
+) -> None:
+    monkeypatch.setattr(module, "RESUME_PAUSE", 0.001)
+
+    async def scenario() -> None:
+        async with Server(tmp_path) as server:
+            server.upstream.tells_size = tells_size
+            server.size = None
+            server.upstream.gate.clear()
+            if fault == "digest":
+                server.sha256 = "0" * 64
+            else:
+                server.upstream.breaks = [300_000] * 20
+            async with Client(server.port) as client:
+                asked = asyncio.ensure_future(client.ask("/arriving"))
+                await asyncio.sleep(0.05)
+                server.upstream.gate.set()
+                with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+                    await asked
+            assert [blob async for blob in server.blobs] == []
+
+    runner(scenario)
