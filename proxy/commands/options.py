@@ -53,7 +53,9 @@ def connect(arguments: argparse.Namespace) -> Remote:
     """Return the server that the arguments and settings mean. Raise `SettingsError`."""
     settings = settings_of(arguments).settings
     url = arguments.server or _announced(settings.storage.dir) or address(settings.server)
-    return Remote(url, lambda: find_token(settings, url))
+    # The server of our own settings or data folder is on this machine, whatever address it listens on.
+    is_here = arguments.server is None or _is_this_machine(url, settings.server)
+    return Remote(url, lambda: find_token(settings, is_here=is_here))
 
 
 def address(server: Server) -> str:
@@ -68,12 +70,12 @@ def address(server: Server) -> str:
     return f"http://[{host}]:{server.port}" if ":" in host else f"http://{host}:{server.port}"
 
 
-def find_token(settings: Settings, url: str) -> Token:
+def find_token(settings: Settings, *, is_here: bool) -> Token:
     """Find the operator's token: the configured one, or the one that the server on this machine made."""
     if settings.admin.token:
         return Token(text=settings.admin.token, place="the setting admin.token")
     file = settings.storage.dir / "admin.token"
-    if not _is_this_machine(url, settings.server):
+    if not is_here:
         # The token of the server here is not told to a server elsewhere.
         return Token(text="", place="admin.token is not set, and the server is on another machine")
     try:
@@ -86,7 +88,8 @@ def find_token(settings: Settings, url: str) -> Token:
 def _is_this_machine(url: str, server: Server) -> bool:
     host = urlsplit(url).hostname or ""
     try:
-        return ip_address(host).is_loopback or host == server.host
+        parsed = ip_address(host)
+        return parsed.is_loopback or parsed.is_unspecified or host == server.host
     except ValueError:
         return host in {"localhost", server.host.lower()}
 

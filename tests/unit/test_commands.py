@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from buildthrough.config.load import load
-from buildthrough.proxy.__main__ import COMMANDS, main
+from buildthrough.proxy.__main__ import COMMANDS, main, parser
 from buildthrough.proxy.commands.builds import rows
-from buildthrough.proxy.commands.options import address, find_token
+from buildthrough.proxy.commands.options import address, connect, find_token
 from buildthrough.proxy.commands.table import duration, moment, size, table
 from buildthrough.proxy.folder import StartError
 
@@ -73,11 +74,30 @@ def test_the_address_of_a_server_is_one_that_can_be_called(tmp_path, host, url):
 def test_the_token_of_this_machine_is_not_told_to_another(tmp_path):
     (tmp_path / "admin.token").write_text("secret\n")
     settings = load(folder=tmp_path, environment={"BUILDTHROUGH_STORAGE__DIR": str(tmp_path)}).settings
-    assert find_token(settings, "http://127.0.0.1:1/").text == "secret"
-    assert find_token(settings, "http://localhost:1/").text == "secret"
-    elsewhere = find_token(settings, "http://evil.example.org:8018/")
+    assert find_token(settings, is_here=True).text == "secret"
+    elsewhere = find_token(settings, is_here=False)
     assert (elsewhere.text, elsewhere.place) == ("", "admin.token is not set, and the server is on another machine")
-    assert "secret" not in repr(find_token(settings, "http://127.0.0.1:1/"))
+    assert "secret" not in repr(find_token(settings, is_here=True))
+
+
+@pytest.mark.parametrize(
+    ("announced", "flags", "is_sent"),
+    [
+        ("http://0.0.0.0:8018/", [], True),
+        ("http://192.0.2.7:8018/", [], True),
+        (None, [], True),
+        (None, ["--server", "http://localhost:9/"], True),
+        (None, ["--server", "http://192.0.2.7:8018"], False),
+        (None, ["--server", "http://evil.example.org:8018"], False),
+        ("http://127.0.0.1:8018/", ["--server", "http://evil.example.org:8018"], False),
+    ],
+)
+def test_only_a_server_of_this_machine_gets_the_token_of_the_data_folder(tmp_path, announced, flags, is_sent):
+    (tmp_path / "admin.token").write_text("secret\n")
+    if announced:
+        (tmp_path / "server.json").write_text(json.dumps({"url": announced, "pid": 1}))
+    arguments = parser().parse_args(["targets", "--data-dir", str(tmp_path), *flags])
+    assert (connect(arguments)._token().text == "secret") is is_sent
 
 
 @pytest.fixture
