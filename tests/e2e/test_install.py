@@ -8,6 +8,7 @@ from io import BytesIO
 
 import pytest
 from tests.e2e.clients import find_pypy, pip_user_agent
+from tests.e2e.server import wait_for
 from tests.fakes.sdists import c_sdist, legacy_sdist, needy_sdist, pure_sdist
 from tests.fakes.wheels import make_wheel
 
@@ -150,6 +151,7 @@ def test_pypy_is_a_target_of_its_own(pypi, server, clients, offline, pip_agent):
     ok(client.pip(*BINARY, "cext", index=server.simple))
     assert client.check("cext") == "42"
     server.download("cext", "cext-2.0.tar.gz", user_agent=pip_agent)  # CPython has no wheel yet
+    wait_for(lambda: len(server.builds("cext")) == 2, "second build", 10)
     build = server.wait_for_build("cext", "SUCCEEDED")
     assert build["target"].startswith("cp3")
     assert len([name for name in server.listed("cext") if name.endswith(".whl")]) == 2

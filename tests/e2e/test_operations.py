@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.e2e.server import wait_for
 from tests.fakes.sdists import broken_sdist, pure_sdist
 
 SDIST = "pure-1.0.tar.gz"
@@ -35,6 +36,7 @@ def test_purge(server, built, pip_agent):
 def test_purge_that_allows_to_build_again(server, built, pip_agent):
     server.operate("/api/v1/purge", project="pure", version="1.0", allow_rebuild=True)
     server.download("pure", SDIST, user_agent=pip_agent)
+    wait_for(lambda: len(server.builds()) == 2, "second build", 10)
     second = server.wait_for_build("pure", "SUCCEEDED")
     assert len(server.builds()) == 2
     assert second["wheel"] in server.listed("pure")
