@@ -89,9 +89,9 @@ def _is_this_machine(url: str, server: Server) -> bool:
     host = urlsplit(url).hostname or ""
     try:
         parsed = ip_address(host)
-        return parsed.is_loopback or parsed.is_unspecified or host == server.host
     except ValueError:
         return host in {"localhost", server.host.lower()}
+    return parsed.is_loopback or parsed.is_unspecified or host == server.host
 
 
 def _announced(folder: Path) -> str | None:
