@@ -20,7 +20,7 @@ from buildthrough.builders.pipes import Pipes
 from buildthrough.builders.profile import ETC_FILES, Descriptors, Host, command_line
 from buildthrough.builders.sandbox import Ending
 from buildthrough.builders.supervision import Supervision
-from buildthrough.builders.tree import Tree
+from buildthrough.builders.tree import Reports, Tree
 from buildthrough.builders.watchdog import MemoryWatchdog
 
 if TYPE_CHECKING:
@@ -128,7 +128,10 @@ async def _run_in_pipes(plan: _Plan, talk: Callable[[Channel], Awaitable[T]]) ->
             answers=answers_end,
             messages=messages_end,
         )
-        tree = await _start(plan, descriptors, log_end, status)
+        leash, leash_end = await pipes.writer()
+        ready, ready_end = await pipes.stream(LONGEST_LINE)
+        ends = (leash_end, ready_end, log_end)
+        tree = await _start(plan, descriptors, ends, Reports(status=status, ready=ready, leash=leash))
         pipes.close_inner()
         supervision = Supervision(
             tree=tree,
@@ -142,7 +145,7 @@ async def _run_in_pipes(plan: _Plan, talk: Callable[[Channel], Awaitable[T]]) ->
         return await _outcome(plan, supervision, tree, talk)
 
 
-async def _start(plan: _Plan, descriptors: Descriptors, log: int, status: asyncio.StreamReader) -> Tree:
+async def _start(plan: _Plan, descriptors: Descriptors, streams: tuple[int, int, int], reports: Reports) -> Tree:
     argv = command_line(
         plan.command,
         host=plan.host,
@@ -152,7 +155,7 @@ async def _start(plan: _Plan, descriptors: Descriptors, log: int, status: asynci
         processes=plan.processes,
     )
     try:
-        return await Tree.start(argv, log=log, inherited=descriptors.numbers, status=status)
+        return await Tree.start(argv, streams=streams, inherited=descriptors.numbers, reports=reports)
     except OSError as error:
         raise InfrastructureFault("infra.sandbox", f"the sandbox cannot be started: {error}") from error
 

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 _JOIN = 'for group; do [ "$group" != -- ] || break; echo 0 >"$group" || exit; shift; done; shift; exec "$@"'
 """Joins the cgroups named before ``--`` and becomes the rest of its arguments."""
+_WAIT = 'echo && read -r go && exec "$@" </dev/null >&2'
+"""Inside: tells the supervisor that it is there, and becomes the command when it is told to.
+
+Only from here on is the supervisor's death sure to be the sandbox's: a command whose supervisor died before never begins.
+"""
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _STANDARD_STREAMS = (("", "fd"), ("/0", "stdin"), ("/1", "stdout"), ("/2", "stderr"))
 _ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives")
@@ -120,6 +125,7 @@ def command_line(
         "--seccomp", str(descriptors.seccomp),
         "--json-status-fd", str(descriptors.status),
         "--",
+        "/bin/sh", "-c", _WAIT, "sh",
         *command.argv,
         str(descriptors.answers), str(descriptors.messages),
     )  # fmt: skip

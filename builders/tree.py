@@ -7,6 +7,7 @@ import json
 import os
 import signal
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,38 +23,52 @@ _DEATH_SECONDS = 30.0
 _SIGNALLED = 128
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reports:
+    """What the set-up of a sandbox says, and what it waits for."""
+
+    status: asyncio.StreamReader
+    """What bwrap reports (``--json-status-fd``)."""
+    ready: asyncio.StreamReader
+    """A line, once the command is about to begin."""
+    leash: asyncio.StreamWriter
+    """It begins when it gets a line here."""
+
+
 class Tree:
     """Started, killed and waited for as a whole: when pid 1 of a pid namespace is dead, all of it is."""
 
-    def __init__(self, bwrap: Process, status: asyncio.StreamReader) -> None:
-        """Take over a bwrap that reports on ``status`` (``--json-status-fd``)."""
+    def __init__(self, bwrap: Process, reports: Reports) -> None:
+        """Take over a bwrap that was started."""
         self._bwrap = bwrap
-        self._status = status
+        self._reports = reports
         self._resources = ExitStack()
         self._init: int | None = None
         self._dead = asyncio.Event()
-        self._reported = asyncio.create_task(self._follow())
         self._found = asyncio.Event()
+        self._reported = asyncio.create_task(self._follow())
+        self._begun = asyncio.create_task(self._begin())
         self.pid: int | None = None
         """Of the command itself, pid 1 inside, as the host counts."""
         self.ran = False
-        """Whether the command was really started; holds once everything is dead."""
+        """Whether the command began; holds once everything is dead."""
 
     @classmethod
     async def start(
-        cls, argv: Sequence[str], *, log: int, inherited: Sequence[int], status: asyncio.StreamReader
+        cls, argv: Sequence[str], *, streams: tuple[int, int, int], inherited: Sequence[int], reports: Reports
     ) -> Tree:
         """Start it with only these descriptors, in the event loop's thread: it dies with the thread that starts it."""
+        stdin, stdout, stderr = streams
         bwrap = await asyncio.create_subprocess_exec(
             *argv,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
             cwd="/",
             env={"PATH": "/usr/bin:/bin:/usr/sbin:/sbin"},
             pass_fds=inherited,
         )
-        return cls(bwrap, status)
+        return cls(bwrap, reports)
 
     async def found(self) -> int | None:
         """Wait until the command's pid is known and return it; None where it came to nothing."""
@@ -64,6 +79,7 @@ class Tree:
         """Wait until everything is dead. Return the exit code as a shell gives it."""
         code = await self._bwrap.wait()
         await self._reported
+        await self._begun
         if self._init is not None:  # bwrap may have been killed before its child
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._init, signal.SIGKILL)
@@ -100,15 +116,20 @@ class Tree:
         return await self.wait()
 
     async def _follow(self) -> None:
-        """Read bwrap's report: the pid at once, the exit code at the end if the command was started at all."""
+        """Read bwrap's report, in which the pid comes first."""
         try:
-            while line := await self._status.readline():
+            while line := await self._reports.status.readline():
                 report: dict[str, Any] = json.loads(line)
                 if "child-pid" in report:
                     self._hold(report["child-pid"])
-                self.ran = self.ran or "exit-code" in report
         finally:
             self._found.set()
+
+    async def _begin(self) -> None:
+        """Let the command begin, when everything that ends it is in place."""
+        if await self._reports.ready.readline():
+            self.ran = True
+            self._reports.leash.write(b"go\n")
 
     def _hold(self, pid: int) -> None:
         """Get a hold on the process, so that its number cannot come to mean another one."""

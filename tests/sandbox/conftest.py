@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -111,13 +112,16 @@ class Inside:
     def survivors(self) -> list[int]:
         return [pid for pid in _pids() if self.token.encode() in _command_line(pid)]
 
-    async def gone_within(self, seconds: float) -> bool:
+    def clear(self) -> None:
+        for pid in self.survivors():
+            os.kill(pid, signal.SIGKILL)
+
+    async def left_after(self, seconds: float) -> list[str]:
+        """Wait until nothing is left, for so long; describe what is left then."""
         deadline = time.monotonic() + seconds
-        while self.survivors():
-            if time.monotonic() > deadline:
-                return False
+        while (left := self.survivors()) and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
-        return True
+        return [_describe(pid) for pid in left]
 
 
 def _pids() -> list[int]:
@@ -129,6 +133,18 @@ def _command_line(pid: int) -> bytes:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return b""
+
+
+def _describe(pid: int) -> str:
+    try:
+        program = Path(f"/proc/{pid}/comm").read_text().strip()
+        status = Path(f"/proc/{pid}/status").read_text().splitlines()
+        waits = Path(f"/proc/{pid}/wchan").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return f"{pid} is gone just now"
+    return f"{pid} {program} {waits} " + " ".join(
+        line for line in status if line.startswith(("State", "PPid", "NSpid"))
+    )
 
 
 @pytest.fixture
