@@ -112,7 +112,7 @@ class HttpUpstream:
         parsed = URL(url)
         if parsed.scheme not in {"http", "https"} or not parsed.host:
             raise ValueError(f"The upstream URL must be http or https: {_shown(parsed)}")
-        self._auth = aiohttp.BasicAuth(parsed.user or "", parsed.password or "") if parsed.user else None
+        self._credentials = (parsed.user, parsed.password or "") if parsed.user else None
         self._url = URL(str(parsed.with_user(None).with_query(None).with_fragment(None)).rstrip("/") + "/")
         self._session = session
         self._fresh = fresh
@@ -249,8 +249,10 @@ class HttpUpstream:
         return response, 0
 
     def _request(self, session: aiohttp.ClientSession, method: str, url: URL, headers: Mapping[str, str]) -> _Request:
-        auth = self._auth if url.origin() == self._url.origin() else None
-        return session.request(method, url, headers=headers, auth=auth, max_redirects=REDIRECTS, allow_redirects=True)
+        if self._credentials is not None and url.origin() == self._url.origin():
+            # In the URL they go before a netrc, with which a header would clash. A redirect to elsewhere drops them.
+            url = url.with_user(self._credentials[0]).with_password(self._credentials[1])
+        return session.request(method, url, headers=headers, max_redirects=REDIRECTS, allow_redirects=True)
 
     async def _attempts(self, ask: Callable[[aiohttp.ClientSession], Awaitable[T]], url: URL) -> T:
         """Ask, and where upstream fails for the moment ask again on a new connection."""
@@ -309,7 +311,7 @@ def _upstream_faults(url: URL) -> Iterator[None]:
         raise UpstreamUnavailable(f"Upstream's certificate at {_shown(url)} is not to be trusted.") from error
     except aiohttp.TooManyRedirects as error:
         raise UpstreamInvalid(f"Upstream sends {_shown(url)} round in circles.") from error
-    except aiohttp.InvalidURL as error:
+    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
         raise UpstreamInvalid(f"Upstream sends {_shown(url)} on to what is no http address.") from error
     except TimeoutError as error:
         raise _Passing(f"Upstream did not answer in time for {_shown(url)}.") from error

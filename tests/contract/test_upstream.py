@@ -1,0 +1,90 @@
+"""The `Upstream` port: what the HTTP client, against a real socket, and the fake both do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from aiohttp import web
+from tests.fakes.upstream import FakeUpstream
+
+from buildthrough.proxy.errors import NotFound, UnknownProject
+from buildthrough.proxy.upstream import HttpUpstream, PageAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from buildthrough.proxy.upstream import Upstream
+
+BODY = b'{"files": [], "name": "six"}'
+TYPE = "application/vnd.pypi.simple.v1+json"
+FILE = bytes(range(256)) * 1000
+
+
+async def serve_page(request: web.Request) -> web.Response:
+    if request.headers.get("If-None-Match") == '"one"':
+        return web.Response(status=304)
+    return web.Response(body=BODY, headers={"Content-Type": TYPE, "ETag": '"one"', "X-PyPI-Last-Serial": "42"})
+
+
+async def serve_file(request: web.Request) -> web.Response:
+    begin = request.http_range.start or 0
+    if not begin:
+        return web.Response(body=FILE)
+    total = len(FILE)
+    return web.Response(status=206, body=FILE[begin:], headers={"Content-Range": f"bytes {begin}-{total - 1}/{total}"})
+
+
+@pytest.fixture(params=["http", "fake"])
+async def upstream(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Upstream, str]]:
+    application = web.Application()
+    for path in ("/simple/", "/simple/six/"):
+        application.router.add_get(path, serve_page)
+    application.router.add_get("/file", serve_file)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    root = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    if request.param == "http":
+        async with HttpUpstream.open(f"{root}/simple") as client:
+            yield client, root
+    else:
+        fake = FakeUpstream()
+        for project, path in ((None, ""), ("six", "six/")):
+            url = f"{root}/simple/{path}"
+            fake.pages[project] = PageAnswer(body=BODY, content_type=TYPE, url=url, etag='"one"', last_serial="42")
+        fake.files[f"{root}/file"] = FILE
+        yield fake, root
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize(("project", "path"), [("six", "six/"), (None, "")])
+async def test_pages(upstream: tuple[Upstream, str], project: str | None, path: str) -> None:
+    client, root = upstream
+    url = f"{root}/simple/{path}"
+    expected = PageAnswer(body=BODY, content_type=TYPE, url=url, etag='"one"', last_serial="42")
+    assert await client.page(project, None) == expected
+    assert await client.page(project, '"other"') == expected
+    assert await client.page(project, '"one"') is None
+
+
+async def test_an_unknown_project(upstream: tuple[Upstream, str]) -> None:
+    with pytest.raises(UnknownProject):
+        await upstream[0].page("unknown", None)
+
+
+@pytest.mark.parametrize("offset", [0, 1, 255_999])
+async def test_files(upstream: tuple[Upstream, str], offset: int) -> None:
+    client, root = upstream
+    async with client.file(f"{root}/file", offset) as answer:
+        assert (answer.size, answer.offset) == (len(FILE), offset)
+        assert b"".join([chunk async for chunk in answer.chunks]) == FILE[offset:]
+    assert await client.size(f"{root}/file") == len(FILE)
+
+
+async def test_a_missing_file(upstream: tuple[Upstream, str]) -> None:
+    client, root = upstream
+    with pytest.raises(NotFound):
+        await client.file(f"{root}/missing").__aenter__()
+    with pytest.raises(NotFound):
+        await client.size(f"{root}/missing")
