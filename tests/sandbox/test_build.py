@@ -18,7 +18,7 @@ from tests.fakes.sdists import (
     pure_sdist,
     tar_gz,
 )
-from tests.packages.workbench import Asked, Workbench, package, workbench
+from tests.sandbox.workbench import Asked, Workbench, package, workbench
 
 from buildthrough.builders.build_log import BuildLog
 from buildthrough.builders.faults import InfrastructureFault, NeedsBuild, PackageFault

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from packaging.utils import parse_wheel_filename
 from tests.fakes.sdists import c_sdist
-from tests.packages.workbench import Workbench, package, workbench
+from tests.sandbox.workbench import Workbench, package, workbench
 
 from buildthrough.builders.build_log import BuildLog
 from buildthrough.builders.faults import PackageFault

@@ -28,7 +28,7 @@ def own() -> Interpreter:
 
 @pytest.fixture
 def far(tmp_path: Path, own: Interpreter) -> Interpreter:
-    """An interpreter with a small prefix of its own."""
+    """Lay out an interpreter with a small prefix of its own."""
     prefix = tmp_path / "far"
     for name in (
         *("bin/python3", "lib/libpython3.so.1", "lib/python3/os.py", "include/Python.h"),

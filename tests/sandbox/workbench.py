@@ -1,4 +1,4 @@
-"""Builds the packages of this folder for real: in the sandbox, with this machine's interpreters."""
+"""Builds the packages of tests/packages for real: in the sandbox, with this machine's interpreters."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.fakes.sdists import Sdist, make_sdist
+
 from buildthrough.builders.bubblewrap import BubblewrapSandbox
 from buildthrough.builders.build import build_wheel
 from buildthrough.builders.build_log import BuildLog
@@ -20,7 +22,6 @@ from buildthrough.builders.kit import is_readable_by, prepare_kit
 from buildthrough.builders.request import BuildRequest
 from buildthrough.builders.sandbox import Limits
 from buildthrough.builders.slot import claim_slots
-from tests.fakes.sdists import Sdist, make_sdist
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from buildthrough.builders.kit import Kit
     from buildthrough.builders.target import Target
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parents[1] / "packages"
 FIRST_UID = 59860
 """Of these tests alone, so that they do not count other tests' processes."""
 WHEELS = Path(os.environ.get("BUILDTHROUGH_TEST_WHEELS") or FOLDER.parents[1] / ".cache" / "wheels")
@@ -37,7 +38,7 @@ LIMITS = Limits(memory_bytes=512 << 20, disk_bytes=128 << 20, wall_seconds=60, s
 
 
 def package(name: str, *, project: str = "sample", version: str = "1.0") -> Sdist:
-    """Pack a folder of this one as an sdist, with the module beside it that makes wheels."""
+    """Pack a folder of tests/packages as an sdist, with the module beside it that makes wheels."""
     folder = FOLDER / name
     files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     return make_sdist(project, version, {"wheelwright.py": (FOLDER / "wheelwright.py").read_bytes(), **files})
