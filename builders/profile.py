@@ -20,7 +20,8 @@ _JOIN = 'for group; do [ "$group" != -- ] || break; echo 0 >"$group" || exit; sh
 _WAIT = 'echo && read -r go && exec "$@" </dev/null >&2'
 """Inside: tells the supervisor that it is there, and becomes the command when it is told to.
 
-Only from here on is the supervisor's death sure to be the sandbox's: a command whose supervisor died before never begins.
+Only from here on is the supervisor's death sure to be the sandbox's too: a command whose supervisor died before
+that never begins.
 """
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _STANDARD_STREAMS = (("", "fd"), ("/0", "stdin"), ("/1", "stdout"), ("/2", "stderr"))

@@ -70,7 +70,6 @@ def test_limits_reach_the_command_line():
         user=None,
         cgroups=(),
         processes=5,
-        supervisor=4711,
     )
     assert {"--as=1", "--fsize=2", "--cpu=3", "--nproc=5"} < set(argv)
     assert ("--size", "4", "--tmpfs", "/build") in zip(argv, argv[1:], argv[2:], argv[3:], strict=False)

@@ -1,0 +1,119 @@
+"""The clock, the log and the watchdog of a command."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+
+import pytest
+
+from buildthrough.builders.clock import Clock
+from buildthrough.builders.isolation import _what_to_do
+from buildthrough.builders.log import FLOOD, Log
+from buildthrough.builders.sandbox import Limits
+from buildthrough.builders.watchdog import MemoryWatchdog
+
+
+class Time:
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_the_clock_counts_the_commands_time_only():
+    time = Time()
+    clock = Clock(time)
+    time.now += 3
+    clock.stop()
+    time.now += 50
+    assert (clock.elapsed, clock.quiet) == (3, 3)
+    with clock.commands_turn():
+        time.now += 2
+        clock.hear()
+        time.now += 1
+    time.now += 50
+    assert (clock.elapsed, clock.quiet) == (6, 1)
+    clock.start()
+    clock.start()
+    time.now += 4
+    assert (clock.elapsed, clock.quiet) == (10, 5)
+
+
+async def test_the_clock_tells_time_from_silence():
+    assert await Clock().overrun(Limits(wall_seconds=0.05, silence_seconds=9)) == "time"
+    assert await Clock().overrun(Limits(wall_seconds=9, silence_seconds=0.05)) == "silence"
+
+
+@pytest.mark.parametrize("piece", [1, 3, 7, 1000])
+def test_the_log_keeps_head_and_tail(piece):
+    printed = bytes(range(256)) * 4
+    log = Log(100, lambda: None)
+    for start in range(0, len(printed), piece):
+        log.data_received(printed[start : start + piece])
+    assert log.text() == printed[:100] + b"\n[... 824 bytes left out ...]\n" + printed[-100:]
+
+
+def test_a_short_log_is_whole():
+    log = Log(100, lambda: None)
+    log.data_received(b"x" * 150)
+    log.data_received(b"y" * 50)
+    assert log.text() == b"x" * 150 + b"y" * 50
+
+
+async def test_a_flood_is_noticed():
+    heard = []
+    log = Log(10, lambda: heard.append(1))
+    log.data_received(b"x" * 10 * FLOOD)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(log.overrun(), 0.01)
+    log.data_received(b"x")
+    assert await asyncio.wait_for(log.overrun(), 1) == "log"
+    assert len(heard) == 2
+
+
+def test_the_watchdog_adds_up_a_tree():
+    inner = "held = b'x' * (30 << 20); print('up', flush=True); input()"
+    script = f"held = b'x' * (30 << 20); import subprocess, sys; subprocess.call([sys.executable, '-c', {inner!r}])"
+    with subprocess.Popen(["python3", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        measured = MemoryWatchdog(_none, 1).measure(process.pid)
+        process.communicate(b"\n")
+    assert 60 << 20 < measured < 120 << 20
+    assert MemoryWatchdog(_none, 1).measure(process.pid) == 0
+
+
+async def test_the_watchdog_has_nothing_to_watch_without_a_tree():
+    assert await MemoryWatchdog(_none, 1).overrun() is None
+
+
+async def test_the_watchdog_strikes():
+    async def own():
+        return os.getpid()
+
+    watchdog = MemoryWatchdog(own, 1 << 20)
+    assert await asyncio.wait_for(watchdog.overrun(), 5) == "memory"
+    assert watchdog.peak_bytes > 1 << 20
+
+
+async def _none():
+    return None
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "advice"),
+    [
+        ("proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1\n", "apparmor_restrict_unprivileged_userns=0"),
+        ("proc/sys/kernel/unprivileged_userns_clone", "0\n", "unprivileged_userns_clone=1"),
+        ("proc/sys/user/max_user_namespaces", "0\n", "max_user_namespaces=10000"),
+        (".dockerenv", "", "docker run --security-opt"),
+    ],
+)
+def test_what_refuses_namespaces_is_named(tmp_path, path, content, advice):
+    assert _what_to_do(tmp_path) == []
+    (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / path).write_text(content)
+    (hint,) = _what_to_do(tmp_path)
+    assert advice in hint
