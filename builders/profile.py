@@ -1,7 +1,7 @@
 """The command line that isolates a command: a pure function from values to argv.
 
 The order of the mounts matters: base, temporary file systems, the command's own mounts, then ``--remount-ro /``.
-Every piece is there because of something that was seen to go wrong without it; docs/decisions tells.
+Every piece is there because of something that was seen to go wrong without it.
 """
 
 from __future__ import annotations
