@@ -8,11 +8,12 @@ import signal
 import time
 
 import pytest
+from tests.sandbox.conftest import FIRST_UID
 
 from buildthrough.builders.bubblewrap import BubblewrapSandbox
 from buildthrough.builders.faults import InfrastructureFault
 from buildthrough.builders.sandbox import Command, Limits
-from buildthrough.builders.slot import Slot
+from buildthrough.builders.slot import Slot, claim_slots
 
 BACKGROUND = """
 if os.fork() == 0:
@@ -169,6 +170,36 @@ async def test_root_is_refused(work):
         with pytest.raises(InfrastructureFault) as caught:
             await BubblewrapSandbox(slot, work).run(Command(argv=("/bin/true",), mounts=(), limits=Limits()), _listen)
         assert caught.value.kind == "infra.sandbox"
+
+
+@pytest.mark.parametrize("way", ["cancelled", "refused by the host", "a dialogue that is none"])
+async def test_nothing_survives_a_build_that_is_not_wanted_any_longer(inside, work, way):
+    if inside.uid is not None:
+        pytest.skip("the supervisor is this process")
+    begun = asyncio.Event()
+
+    async def talk(channel):
+        await channel.receive()
+        begun.set()
+        if way == "refused by the host":
+            raise LookupError(way)
+        await channel.receive()
+
+    rest = "_messages.write('x\\n'); _messages.flush()\n" if way == "a dialogue that is none" else ""
+    job = inside.job(BACKGROUND + f"say(begun=True)\n{rest}time.sleep(60)")
+    sandbox = BubblewrapSandbox(claim_slots(1, first_uid=FIRST_UID)[0], work)
+    running = asyncio.create_task(sandbox.run(Command(argv=tuple(job["argv"]), mounts=(), limits=Limits()), talk))
+    await asyncio.wait_for(begun.wait(), 10)
+    if way == "cancelled":
+        running.cancel()
+    await asyncio.wait({running}, timeout=10)
+    assert inside.survivors() == []
+    if way == "cancelled":
+        assert running.cancelled()
+    elif way == "refused by the host":
+        assert isinstance(running.exception(), LookupError)
+    else:
+        assert running.result()[1].overrun == "dialogue"
 
 
 async def _listen(channel):
