@@ -58,8 +58,9 @@ class Dialogue:
                         await self._take(channel, coming)
                         return
         except BuildEnded as ended:
-            # Ending the command by an exception would lose its log, so it is asked to end.
             self.ended = ended
+            if self.stage != "requires":  # it does not wait for an answer but goes on sending
+                raise DialogueError(str(ended)) from ended
             await channel.send({"ok": False})
         except DialogueError as error:
             self.ended = PackageFault(self.stage, "output.dialogue", plain_line(str(error)))
@@ -87,7 +88,12 @@ class Dialogue:
 
 async def converse(*, sandbox: Sandbox, command: Command, dialogue: Dialogue, log: BuildLog) -> Path:
     """Run the command, hold the dialogue and return the wheel. Raise the families of `builders.faults`."""
-    _, ending = await sandbox.run(command, dialogue.hold)
+    try:
+        _, ending = await sandbox.run(command, dialogue.hold)
+    except DialogueError:
+        if dialogue.ended is None:
+            raise
+        raise dialogue.ended from None
     text = await asyncio.to_thread(log.output, ending.log)
     peak = "" if ending.peak_memory_bytes is None else f", at most {ending.peak_memory_bytes >> 20} MiB of memory"
     log.note(f"the sandbox ended after {ending.seconds:.1f} s{peak}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import importlib.metadata
 import importlib.util
 import json
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import uv
 
+from buildthrough.builders.copies import copy_once, files_below
 from buildthrough.builders.faults import InfrastructureFault
 from buildthrough.builders.sandbox import Mount
 
@@ -108,7 +108,7 @@ def _prepare(folder: Path, discovery: Discovery, uid: int | None) -> Kit:
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
     used: set[str] = set()
-    tools = _copy(folder, "tools", dict(_tool_files()), used)
+    tools = copy_once(folder, "tools", dict(_tool_files()), used)
     if not is_readable_by(tools, uid):
         raise InfrastructureFault(
             "infra.kit", f"the user that builds cannot reach {tools}: make each folder above it searchable for others"
@@ -176,7 +176,7 @@ def _lend(folder: Path, interpreter: Interpreter, *, uid: int | None, used: set[
         source = prefix.resolve()
         if not is_readable_by(source, uid):
             files = _interpreter_files(source)
-            source = _copy(folder, "python", files, used)
+            source = copy_once(folder, "python", files, used)
         mounts += [Mount(source=source, target=str(seen)) for seen in dict.fromkeys((prefix, prefix.resolve()))]
     return tuple(mounts)
 
@@ -189,7 +189,7 @@ def _tool_files() -> Iterator[tuple[str, Path]]:
         if spec is None or spec.origin is None:
             raise InfrastructureFault("infra.kit", f"the library {name} is not installed beside this server")
         package = Path(spec.origin).parent
-        yield from _below(package, f"lib/{name}")
+        yield from files_below(package, f"lib/{name}")
         for info in package.parent.glob(f"{name}-*.dist-info"):  # auditwheel asks for its own version
             yield f"lib/{info.name}/METADATA", info / "METADATA"
     inside = Path(__file__).with_name("inside")
@@ -212,14 +212,6 @@ def _patchelf() -> Path:
     return Path(found)
 
 
-def _below(folder: Path, name: str) -> Iterator[tuple[str, Path]]:
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(set(folders) - {"__pycache__"})
-        for file in sorted(files):
-            path = Path(parent, file)
-            yield f"{name}/{path.relative_to(folder)}", path
-
-
 def _interpreter_files(prefix: Path) -> dict[str, Path]:
     """Return what an interpreter needs of its prefix: not what is installed into it, nor its own tests."""
     if prefix.is_file():
@@ -238,40 +230,3 @@ def _interpreter_files(prefix: Path) -> dict[str, Path]:
     if size > _MOST_BYTES:
         raise _CannotLend(f"builds cannot read {prefix}, and its {size} bytes are too many to copy")
     return found
-
-
-def _copy(folder: Path, kind: str, files: Mapping[str, Path], used: set[str]) -> Path:
-    """Copy files once, under a name that tells when they changed; return the folder, or the file for a single one."""
-    digest = hashlib.sha256()
-    for name, path in sorted(files.items()):
-        found = path.lstat()
-        digest.update(f"{name}\0{path}\0{found.st_size}\0{found.st_mtime_ns}\0".encode())
-    place = folder / f"{kind}-{digest.hexdigest()[:16]}"
-    used.add(place.name)
-    if not _is_whole(place, files):
-        shutil.rmtree(place, ignore_errors=True)
-        part = folder / f"{place.name}.part"
-        shutil.rmtree(part, ignore_errors=True)
-        _copy_files(part, files)
-        part.rename(place)
-    return place / "only" if list(files) == [""] else place
-
-
-def _copy_files(place: Path, files: Mapping[str, Path]) -> None:
-    place.mkdir(mode=0o755)
-    for name, path in files.items():
-        target = place / (name or "only")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(path, target, follow_symlinks=False)
-        if not target.is_symlink():
-            target.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
-    for parent, _, _ in os.walk(place):
-        Path(parent).chmod(0o755)
-
-
-def _is_whole(place: Path, files: Mapping[str, Path]) -> bool:
-    """Whether each file is there with its size: a machine may have stopped in the middle."""
-    try:
-        return all((place / (name or "only")).lstat().st_size == path.lstat().st_size for name, path in files.items())
-    except OSError:
-        return False

@@ -248,9 +248,13 @@ async def test_requirement_that_nobody_has_fails_at_install(bench: Workbench) ->
     assert (fault.stage, fault.kind) == ("install", "deps.unresolvable")
 
 
-async def test_wheel_that_is_too_large_is_not_taken(bench: Workbench) -> None:
-    fault = await fault_of(bench, pure_sdist(), max_wheel_bytes=100)
+@pytest.mark.parametrize("sdist", [pure_sdist(), package("leaves-a-daemon")], ids=["fits-a-pipe", "does-not"])
+async def test_wheel_that_is_too_large_is_not_taken(bench: Workbench, sdist: Sdist) -> None:
+    log = BuildLog()
 
+    fault = await fault_of(bench, sdist, max_wheel_bytes=100, log=log)
+
+    assert "==> collect" in log.text()
     assert (fault.stage, fault.kind) == ("collect", "limit.output")
 
 

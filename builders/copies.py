@@ -1,0 +1,58 @@
+"""Copies of files of this machine that other users can read, made once and known again by their content."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+def files_below(folder: Path, name: str) -> Iterator[tuple[str, Path]]:
+    """Return the files of a folder, each with its place below ``name``; no byte code."""
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(set(folders) - {"__pycache__"})
+        for file in sorted(files):
+            path = Path(parent, file)
+            yield f"{name}/{path.relative_to(folder)}", path
+
+
+def copy_once(folder: Path, kind: str, files: Mapping[str, Path], used: set[str]) -> Path:
+    """Copy files once, under a name that tells when they changed; return the folder, or the file for a single one."""
+    digest = hashlib.sha256()
+    for name, path in sorted(files.items()):
+        found = path.lstat()
+        digest.update(f"{name}\0{path}\0{found.st_size}\0{found.st_mtime_ns}\0".encode())
+    place = folder / f"{kind}-{digest.hexdigest()[:16]}"
+    used.add(place.name)
+    if not _is_whole(place, files):
+        shutil.rmtree(place, ignore_errors=True)
+        part = folder / f"{place.name}.part"
+        shutil.rmtree(part, ignore_errors=True)
+        _copy_files(part, files)
+        part.rename(place)
+    return place / "only" if list(files) == [""] else place
+
+
+def _copy_files(place: Path, files: Mapping[str, Path]) -> None:
+    place.mkdir(mode=0o755)
+    for name, path in files.items():
+        target = place / (name or "only")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, target, follow_symlinks=False)
+        if not target.is_symlink():
+            target.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
+    for parent, _, _ in os.walk(place):
+        Path(parent).chmod(0o755)
+
+
+def _is_whole(place: Path, files: Mapping[str, Path]) -> bool:
+    """Whether each file is there with its size: a machine may have stopped in the middle."""
+    try:
+        return all((place / (name or "only")).lstat().st_size == path.lstat().st_size for name, path in files.items())
+    except OSError:
+        return False
