@@ -71,7 +71,7 @@ class Build:
     line: str | None = None
     """First telling line of the fault."""
     expires: datetime | None = None
-    """A failure is held against the request until then; None for ever."""
+    """What it says about its request holds until then; None for ever. A purge ends it for SUCCEEDED ones as well."""
     waits_for: int | None = None
     """The build of a build requirement that must end first."""
     log_sha256: str | None = None

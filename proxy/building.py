@@ -176,7 +176,12 @@ class Building:
 
     async def submit_requirement(self, needed: NeedsBuild, build: Build) -> Build | None:
         """Ask for the wheel of a build requirement, for the same target. None where there is no sdist of it."""
-        files = await self._mirror.files(canonicalize_name(needed.project))
+        try:
+            files = await self._mirror.files(canonicalize_name(needed.project))
+        except UnknownProject:
+            return None
+        except ProxyError as fault:
+            raise InfrastructureFault("infra.index", fault.sentence) from fault
         entry = find_sdist(files, needed.version)
         if entry is None or entry.sha256 is None:
             return None

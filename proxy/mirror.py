@@ -13,12 +13,12 @@ import hashlib
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from buildthrough.proxy import logs
 from buildthrough.proxy.download import Resource
 from buildthrough.proxy.errors import NotFound, UnknownProject, UpstreamFault, UpstreamInvalid, UpstreamUnavailable
 from buildthrough.proxy.flight import Flights
+from buildthrough.proxy.link import decoded
 from buildthrough.proxy.overlay import downloadable, overlay
 from buildthrough.proxy.page import read_page, render
 from buildthrough.proxy.shelf import Shelf
@@ -78,7 +78,7 @@ class Current:
     def entry(self, path: str) -> Entry | None:
         """Return the file that is listed under this path, both percent-decoded once."""
         if self.by_path is None:
-            self.by_path = {unquote(entry.path): entry for entry in self.page.files.entries}
+            self.by_path = {decoded(entry.path): entry for entry in self.page.files.entries}
         return self.by_path.get(path)
 
 
@@ -198,12 +198,15 @@ class Mirror:
     async def built_wheel(self, project: str, sha256: str, filename: str) -> tuple[Blob, str]:
         """Return the bytes of a built wheel or of its core metadata, and their digest. Raise `NotFound`."""
         wanted = filename.removesuffix(_METADATA)
-        wheels = await self._catalog.wheels(project)
-        wheel = next((one for one in wheels if one.sha256 == sha256 and one.filename == wanted), None)
-        if wheel is None:
+        # Several sdists may have given the same bytes: one that is still listed is enough.
+        wheels = [one for one in await self._catalog.wheels(project) if one.sha256 == sha256 and one.filename == wanted]
+        if not wheels:
             raise NotFound(f"No wheel {wanted} with this digest is kept here: it was purged, or was never built.")
-        if not downloadable(await self.files(project), wheel):
-            raise NotFound(f"{wanted} is not offered: upstream no longer lists {wheel.sdist}, from which it was built.")
+        files = await self.files(project)
+        wheel = next((one for one in wheels if downloadable(files, one)), None)
+        if wheel is None:
+            sdist = wheels[0].sdist
+            raise NotFound(f"{wanted} is not offered: upstream no longer lists the {sdist} that it was built from.")
         digest = wheel.metadata_sha256 if filename != wanted else wheel.sha256
         blob = await self._built.open(digest)
         if blob is None:

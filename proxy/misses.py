@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
 from buildthrough.builders.request import BuildRequest, BuildState
 from buildthrough.builders.schedule import QueueFull
 from buildthrough.builders.target import serves
 from buildthrough.proxy import logs
 from buildthrough.proxy.client import read_user_agent
 from buildthrough.proxy.entry import sdist_identity
-from buildthrough.proxy.overlay import fitting, overlay
+from buildthrough.proxy.overlay import admits, fitting, overlay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,7 +76,7 @@ def judge(sighting: Sighting, targets: Sequence[Target]) -> Verdict | BuildReque
         return Verdict.NO_DIGEST
     if entry.yanked is not False:
         return Verdict.YANKED
-    if not _admits(entry.requires_python, client):
+    if not admits(entry.requires_python, client.python):
         return Verdict.WRONG_PYTHON
     if fitting(sighting.files, overlay(sighting.files, sighting.wheels), identity[1], client):
         return Verdict.WHEEL_FITS
@@ -94,18 +92,6 @@ def _target_for(client: Environment, targets: Sequence[Target]) -> Target | None
     """Return the target that is the client's very environment, else one that can be hoped to serve it."""
     able = [target for target in targets if serves(target.environment, client)]
     return next((target for target in able if target.environment == client), able[0] if able else None)
-
-
-def _admits(requires_python: str | None, client: Environment) -> bool:
-    """Whether a client's Python may use the file. A micro version is not known, so none is held against it."""
-    if not requires_python:
-        return True
-    try:
-        specifiers = SpecifierSet(requires_python)
-    except InvalidSpecifier:
-        return True  # installers ignore what they cannot read
-    major, minor = client.python
-    return any(specifiers.contains(f"{major}.{minor}.{micro}", prereleases=True) for micro in (0, 99))
 
 
 class Misses:

@@ -13,6 +13,7 @@ from buildthrough.proxy import logs
 from buildthrough.proxy.errors import UpstreamFault, UpstreamInvalid
 from buildthrough.proxy.flight import Flights
 from buildthrough.proxy.mirror import Rendered, ServedPage
+from buildthrough.proxy.page import read_text
 from buildthrough.proxy.project_list import render_project_list
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ class Projects:
             raise UpstreamInvalid("Upstream answered that the project list is unchanged, but it was never asked for.")
         listing = _Listing(answer=answer, checked=now)
         # Rendered once before it is taken: what is no project list must not replace one that is.
-        listing.renders["html", False] = await asyncio.to_thread(_render, answer, "html", compress=False)
+        form, _ = await asyncio.to_thread(read_text, answer, "project list")
+        listing.renders[form, False] = await asyncio.to_thread(_render, answer, form, compress=False)
         await self._pages.put(_KEY, answer, now)
         self._listing = listing
         return listing

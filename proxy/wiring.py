@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -105,6 +106,7 @@ async def _serve(settings: Settings) -> int:
             async with AsyncExitStack() as stack:
                 application = await _assemble(settings, folder, work, stop, stack)
                 await stack.enter_async_context(_listening(settings, folder, application))
+                gc.freeze()  # what is alive now stays: full collections need not look at it, and are shorter
                 await stop.wait()
                 log.info("stopping: requests finish, builds go back to the queue")
         except DatabaseFault as fault:
@@ -174,10 +176,11 @@ async def _open_store(settings: Settings, metrics: Metrics, stack: AsyncExitStac
     """Open what lies in the data folder, and sweep what a crash left there."""
     root = settings.storage.dir
     database = await stack.enter_async_context(Database.open(f"sqlite:///{root / 'catalog.sqlite3'}"))
+    held_against = settings.build.failure_days * _DAY
     queue = SqlQueue(
         database,
         retry=RetryPolicy(max_attempts=settings.build.max_attempts),
-        memory=FailureMemory(otherwise=settings.build.failure_days * _DAY),
+        memory=FailureMemory(otherwise=held_against, longest=held_against),
         limit=settings.build.queue_size,
         on_change=metrics.build,
     )
