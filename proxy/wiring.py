@@ -71,6 +71,14 @@ class Store:
     pages: PageStore
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assembly:
+    """The application, and the records that it works on."""
+
+    application: web.Application
+    store: Store
+
+
 def serve(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT and return the exit code. Raise `StartError`."""
     with (
@@ -104,8 +112,9 @@ async def _serve(settings: Settings) -> int:
     with folder.held(), folder.work(settings.build.work_dir) as work:
         try:
             async with AsyncExitStack() as stack:
-                application = await _assemble(settings, folder, work, stop, stack)
-                await stack.enter_async_context(_listening(settings, folder, application))
+                workshop = await _open_workshop(settings, work)
+                assembly = await assemble(settings, folder, workshop, work=work, stop=stop, stack=stack)
+                await stack.enter_async_context(listening(settings, folder, assembly.application))
                 gc.freeze()  # what is alive now stays: full collections need not look at it, and are shorter
                 await stop.wait()
                 log.info("stopping: requests finish, builds go back to the queue")
@@ -119,9 +128,15 @@ async def _serve(settings: Settings) -> int:
     return 0
 
 
-async def _assemble(
-    settings: Settings, folder: DataFolder, work: Path, stop: asyncio.Event, stack: AsyncExitStack
-) -> web.Application:
+async def assemble(
+    settings: Settings,
+    folder: DataFolder,
+    workshop: Workshop,
+    *,
+    work: Path,
+    stop: asyncio.Event,
+    stack: AsyncExitStack,
+) -> Assembly:
     """Open everything, in the order of dependence; the stack closes it in reverse."""
     metrics = Metrics()
     parts = await _open_store(settings, metrics, stack)
@@ -142,7 +157,6 @@ async def _assemble(
     stack.push_async_callback(mirror.close)
     projects = Projects(upstream=upstream, pages=parts.pages, page_ttl=settings.upstream.page_ttl)
     stack.push_async_callback(projects.close)
-    workshop = await _open_workshop(settings, work)
     pool = await stack.enter_async_context(
         _pool(settings, workshop, store=parts, mirror=mirror, downloads=downloads, work=work)
     )
@@ -169,7 +183,7 @@ async def _assemble(
     )
     application = web.Application(middlewares=[boundary(metrics)], client_max_size=MAX_BODY_BYTES)
     application.add_routes([*index.routes(), *api.routes()])
-    return application
+    return Assembly(application=application, store=parts)
 
 
 async def _open_store(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> Store:
@@ -279,7 +293,7 @@ def _pool(
 
 
 @asynccontextmanager
-async def _listening(settings: Settings, folder: DataFolder, application: web.Application) -> AsyncIterator[None]:
+async def listening(settings: Settings, folder: DataFolder, application: web.Application) -> AsyncIterator[None]:
     """Take requests; at the end take no more, and let those under way finish."""
     server = settings.server
     runner = web.AppRunner(
