@@ -104,7 +104,7 @@ class Sandbox(Protocol):
         """Run the command, hold the dialogue, wait until every process of it is dead.
 
         The first value is what ``talk`` returned, None where the command ended or was ended before. An exception
-        of ``talk`` ends the command and is raised. Cancellation ends the command as well. Raise
+        of ``talk`` ends the command and is raised, a `DialogueError` excepted: that is the overrun ``dialogue``. Cancellation ends the command as well. Raise
         `InfrastructureFault` where the sandbox itself could not be set up.
         """
         ...

@@ -55,6 +55,9 @@ log = logs.logger("server")
 _THREADS = 32
 """Blocking calls that may be under way at once."""
 _DOWNLOADS = 64
+_SWITCH_SECONDS = 0.0005
+"""How long a thread that reads a big page may hold the interpreter while the event loop waits: each request waits several
+times. With Python's own 5 ms, a page of 10 MB held up others for half a second (``bench/stall.py``)."""
 _EVICTION_SECONDS = 60.0
 _DAY = 86_400.0
 
@@ -115,6 +118,7 @@ async def _serve(settings: Settings) -> int:
                 workshop = await _open_workshop(settings, work)
                 assembly = await assemble(settings, folder, workshop, work=work, stop=stop, stack=stack)
                 await stack.enter_async_context(listening(settings, folder, assembly.application))
+                sys.setswitchinterval(_SWITCH_SECONDS)
                 gc.freeze()  # what is alive now stays: full collections need not look at it, and are shorter
                 await stop.wait()
                 log.info("stopping: requests finish, builds go back to the queue")
