@@ -8,6 +8,8 @@ from typing import Final
 
 _RANGE: Final = re.compile(r"bytes[ \t]*=[ \t]*(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))[ \t]*", re.IGNORECASE)
 
+_CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
@@ -55,3 +57,11 @@ def is_unchanged(if_none_match: str | None, etag: str | None) -> bool:
         return False
     tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
     return "*" in tags or etag in tags
+
+
+def content_range(header: str | None) -> tuple[int | None, int | None]:
+    """Return where a partial answer begins, and the size of the whole; None for what it does not say."""
+    match = _CONTENT_RANGE.fullmatch(header or "")
+    if match is None:
+        return None, None
+    return int(match[1]), None if match[2] == "*" else int(match[2])

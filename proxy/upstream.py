@@ -3,42 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import random
-import re
 import ssl
-import time
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import quote
 
 import aiohttp
 from yarl import URL
 
+from buildthrough.proxy.address import shown, target
+from buildthrough.proxy.attempts import Attempts
 from buildthrough.proxy.coding import decode
 from buildthrough.proxy.errors import NotFound, UnknownProject, UpstreamInvalid, UpstreamUnavailable
+from buildthrough.proxy.ranges import content_range
+from buildthrough.proxy.upstream_faults import check, observed, upstream_faults
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     _Request = AbstractAsyncContextManager[aiohttp.ClientResponse]
-
-T = TypeVar("T")
 
 ACCEPT: Final = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01"
 READ_BUFFER: Final = 1 << 19
 """Bytes that may lie ready of each file, half of what is read ahead: while one piece is written, the next gathers."""
 CONNECTIONS: Final = 128
 REDIRECTS: Final = 5
-LONGEST_PAUSE: Final = 4.0
-"""Seconds between two attempts, whatever Retry-After says: somebody waits."""
-
-_CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
-_GONE: Final = frozenset({404, 410})
-_REFUSED: Final = frozenset({401, 403, 407})
-_PASSING: Final = frozenset({408, 425, 429})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,12 +103,10 @@ class HttpUpstream:
         """  # noqa: D205 - two sentences of the same weight
         parsed = URL(url)
         if parsed.scheme not in {"http", "https"} or not parsed.host:
-            raise ValueError(f"The upstream URL must be http or https: {_shown(parsed)}")
+            raise ValueError(f"The upstream URL must be http or https: {shown(parsed)}")
         self._credentials = (parsed.user, parsed.password or "") if parsed.user else None
         self._url = URL(str(parsed.with_user(None).with_query(None).with_fragment(None)).rstrip("/") + "/")
-        self._session = session
-        self._fresh = fresh
-        self._retries = retries
+        self._attempts = Attempts(session, fresh, retries)
         self._page_seconds = page_seconds
         self._max_page_bytes = max_page_bytes
         self._observe = observe
@@ -172,53 +162,52 @@ class HttpUpstream:
         headers = {"Accept": ACCEPT, "Accept-Encoding": "gzip, deflate"}
         if etag is not None:
             headers["If-None-Match"] = etag
-        with self._observed("page") as observation:
-            with _upstream_faults(url):
+        with observed("page", self._observe) as observation:
+            with upstream_faults(url):
                 async with asyncio.timeout(self._page_seconds):
-                    answer = await self._attempts(lambda session: self._page(session, url, headers), url)
+                    answer = await self._attempts.run(lambda session: self._page(session, url, headers), url)
             observation.outcome = "ok" if answer is not None else "not modified"
         return answer
 
     @asynccontextmanager
     async def file(self, url: str, offset: int = 0) -> AsyncIterator[FileAnswer]:
         """Open a file as it is: no coding is asked for, none is removed; the digest tells what is right."""
-        target = _target(url)
+        address = target(url)
         async with AsyncExitStack() as stack:
-            with self._observed("file"):
-                response, begin = await self._attempts(
-                    lambda session: self._open(stack, session, target, offset), target
+            with observed("file", self._observe):
+                response, begin = await self._attempts.run(
+                    lambda session: self._open(stack, session, address, offset), address
                 )
-            yield FileAnswer(size=_whole_size(response), offset=begin, chunks=_chunks(response, target))
+            yield FileAnswer(size=_whole_size(response), offset=begin, chunks=_chunks(response, address))
 
     async def size(self, url: str) -> int | None:
         """Ask by HEAD."""
-        target = _target(url)
+        address = target(url)
 
         async def head(session: aiohttp.ClientSession) -> int | None:
-            async with self._request(session, "HEAD", target, {"Accept-Encoding": "identity"}) as response:
+            async with self._request(session, "HEAD", address, {"Accept-Encoding": "identity"}) as response:
                 if response.status in {405, 501}:
                     return None
-                _check(response, target)
+                check(response, address)
                 return response.content_length
 
-        with self._observed("size"):
-            return await self._attempts(head, target)
+        with observed("size", self._observe):
+            return await self._attempts.run(head, address)
 
     async def _page(self, session: aiohttp.ClientSession, url: URL, headers: Mapping[str, str]) -> PageAnswer | None:
         async with self._request(session, "GET", url, headers) as response:
             if response.status == 304 and "If-None-Match" in headers:  # noqa: PLR2004
                 return None
-            if response.status in _GONE:
-                raise UnknownProject("Upstream does not know this project.")
-            _check(response, url)
-            if url.scheme == "https" and response.url.scheme != "https":
-                raise UpstreamInvalid(f"Upstream sends {_shown(url)} on to an address without encryption.")
+            try:
+                check(response, url)
+            except NotFound as fault:
+                raise UnknownProject("Upstream does not know this project.") from fault
             raw = await self._body(response)
         body = await asyncio.to_thread(decode, raw, response.headers.get("Content-Encoding", ""), self._max_page_bytes)
         return PageAnswer(
             body=body,
             content_type=response.headers.get("Content-Type", ""),
-            url=_shown(response.url),
+            url=shown(response.url),
             etag=response.headers.get("ETag"),
             last_serial=response.headers.get("X-PyPI-Last-Serial"),
         )
@@ -239,13 +228,13 @@ class HttpUpstream:
         if offset:
             headers["Range"] = f"bytes={offset}-"
         response = await stack.enter_async_context(self._request(session, "GET", url, headers))
-        if offset and response.status == 206 and _begin(response) == offset:  # noqa: PLR2004
+        if offset and response.status == 206 and content_range(response.headers.get("Content-Range"))[0] == offset:  # noqa: PLR2004
             return response, offset
         if response.status != 200:  # noqa: PLR2004
             response.close()
         if offset and response.status in {206, 416}:
             return await self._open(stack, session, url, 0)
-        _check(response, url)
+        check(response, url)
         return response, 0
 
     def _request(self, session: aiohttp.ClientSession, method: str, url: URL, headers: Mapping[str, str]) -> _Request:
@@ -254,121 +243,16 @@ class HttpUpstream:
             url = url.with_user(self._credentials[0]).with_password(self._credentials[1])
         return session.request(method, url, headers=headers, max_redirects=REDIRECTS, allow_redirects=True)
 
-    async def _attempts(self, ask: Callable[[aiohttp.ClientSession], Awaitable[T]], url: URL) -> T:
-        """Ask, and where upstream fails for the moment ask again on a new connection."""
-        for attempt in range(self._retries + 1):
-            try:
-                with _upstream_faults(url):
-                    return await ask(self._fresh if attempt else self._session)
-            except _Passing as fault:
-                if attempt == self._retries:
-                    raise UpstreamUnavailable(fault.sentence) from fault
-                pause = max(fault.pause, 0.2 * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
-            await asyncio.sleep(min(pause, LONGEST_PAUSE))
-        raise AssertionError("the last attempt returns or raises")
-
-    @contextmanager
-    def _observed(self, kind: str) -> Iterator[_Observation]:
-        observation = _Observation()
-        begin = time.monotonic()
-        try:
-            yield observation
-        except NotFound:
-            observation.outcome = "not found"
-            raise
-        except UpstreamInvalid:
-            observation.outcome = "invalid"
-            raise
-        except UpstreamUnavailable:
-            observation.outcome = "unavailable"
-            raise
-        except BaseException:
-            observation.outcome = "abandoned"
-            raise
-        finally:
-            self._observe(kind, time.monotonic() - begin, observation.outcome)
-
-
-@dataclass(slots=True)
-class _Observation:
-    outcome: str = "ok"
-
-
-class _Passing(UpstreamUnavailable):
-    """It may go better on another connection."""
-
-    def __init__(self, sentence: str, *, pause: float = 0.0) -> None:
-        super().__init__(sentence)
-        self.pause = pause
-
-
-@contextmanager
-def _upstream_faults(url: URL) -> Iterator[None]:
-    """Say in a sentence what went wrong between upstream and us."""
-    try:
-        yield
-    except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError, aiohttp.ClientSSLError) as error:
-        raise UpstreamUnavailable(f"Upstream's certificate at {_shown(url)} is not to be trusted.") from error
-    except aiohttp.TooManyRedirects as error:
-        raise UpstreamInvalid(f"Upstream sends {_shown(url)} round in circles.") from error
-    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
-        raise UpstreamInvalid(f"Upstream sends {_shown(url)} on to what is no http address.") from error
-    except TimeoutError as error:
-        raise _Passing(f"Upstream did not answer in time for {_shown(url)}.") from error
-    except (aiohttp.ClientError, OSError) as error:
-        raise _Passing(f"The connection to upstream failed for {_shown(url)}.") from error
-
 
 async def _chunks(response: aiohttp.ClientResponse, url: URL) -> AsyncIterator[bytes]:
     try:
         async for chunk in response.content.iter_any():
             yield chunk
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        raise UpstreamUnavailable(f"Upstream broke off in the middle of {_shown(url)}.") from error
-
-
-def _check(response: aiohttp.ClientResponse, url: URL) -> None:
-    """Raise what a status other than 200 means."""
-    status, where = response.status, _shown(url)
-    if status == 200:  # noqa: PLR2004
-        return
-    if status in _GONE:
-        raise NotFound(f"Upstream does not have {where}.")
-    if status in _REFUSED:
-        raise UpstreamUnavailable(f"Upstream refused us {where} ({status}): its credentials here may be wrong.")
-    if status >= 500 or status in _PASSING:  # noqa: PLR2004
-        raise _Passing(f"Upstream answered {status} for {where}.", pause=_retry_after(response))
-    raise UpstreamInvalid(f"Upstream answered {status} for {where}.")
-
-
-def _retry_after(response: aiohttp.ClientResponse) -> float:
-    with suppress(ValueError):  # the form with a date is not worth a clock that may be wrong
-        return float(response.headers.get("Retry-After", "0"))
-    return 0.0
-
-
-def _begin(response: aiohttp.ClientResponse) -> int | None:
-    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-    return None if match is None else int(match[1])
+        raise UpstreamUnavailable(f"Upstream broke off in the middle of {shown(url)}.") from error
 
 
 def _whole_size(response: aiohttp.ClientResponse) -> int | None:
     if response.status != 206:  # noqa: PLR2004
         return response.content_length
-    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-    return None if match is None or match[2] == "*" else int(match[2])
-
-
-def _target(url: str) -> URL:
-    """Return the URL as upstream wrote it, without what is the client's business."""
-    try:
-        parsed = URL(url, encoded=True)
-    except ValueError as error:
-        raise UpstreamInvalid("Upstream lists a file at what is no URL.") from error
-    if parsed.scheme not in {"http", "https"} or not parsed.host:
-        raise UpstreamInvalid("Upstream lists a file at what is no http address.")
-    return parsed.with_fragment(None)
-
-
-def _shown(url: URL) -> str:
-    return str(url.with_user(None)) if url.host else str(url)
+    return content_range(response.headers.get("Content-Range"))[1]
