@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from buildthrough.builders.workshop import Workshop
     from buildthrough.proxy.blobs import Blob, BlobStore
     from buildthrough.proxy.catalog import Catalog
-    from buildthrough.proxy.download import Downloads
+    from buildthrough.proxy.downloads import Downloads
     from buildthrough.proxy.entry import Entry, ProjectFiles
     from buildthrough.proxy.mirror import Mirror
 

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from buildthrough.proxy import logs
-from buildthrough.proxy.download import Resource
 from buildthrough.proxy.errors import NotFound, UnknownProject, UpstreamFault, UpstreamInvalid, UpstreamUnavailable
 from buildthrough.proxy.flight import Flights
 from buildthrough.proxy.link import decoded
 from buildthrough.proxy.overlay import downloadable, overlay
 from buildthrough.proxy.page import read_page, render
+from buildthrough.proxy.resource import Resource
 from buildthrough.proxy.shelf import Shelf
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from buildthrough.proxy.blobs import Blob, BlobStore
     from buildthrough.proxy.built import BuiltWheel
     from buildthrough.proxy.catalog import Catalog
-    from buildthrough.proxy.download import Download, Downloads
+    from buildthrough.proxy.download import Download
+    from buildthrough.proxy.downloads import Downloads
     from buildthrough.proxy.entry import Entry, ProjectFiles
     from buildthrough.proxy.negotiation import Form
     from buildthrough.proxy.page import Page
@@ -314,7 +315,7 @@ def metadata_resource(entry: Entry) -> Resource:
     base, question, query = entry.url.partition("?")
     url = f"{base}{_METADATA}{question}{query}"
     hashes: Mapping[str, str] = {} if isinstance(entry.core_metadata, bool) else entry.core_metadata
-    return Resource(key=hashes.get("sha256") or url, url=url, hashes=hashes, size=None)
+    return Resource(key=hashes.get("sha256") or url, url=url, hashes=hashes, size=None, is_sidecar=True)
 
 
 def _digest(answer: PageAnswer) -> bytes:

@@ -204,7 +204,7 @@ class PageStore:
 
 
 class StoredDigests:
-    """The sha256 of files for which upstream lists none. See `buildthrough.proxy.download.Digests`."""
+    """The sha256 of files for which upstream lists none. See `buildthrough.proxy.downloads.Digests`."""
 
     def __init__(self, pages: PageStore) -> None:
         self._pages = pages

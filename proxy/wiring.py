@@ -31,7 +31,7 @@ from buildthrough.proxy.api import MAX_BODY_BYTES, Api, Readiness
 from buildthrough.proxy.blobs import LocalBlobs
 from buildthrough.proxy.building import Building
 from buildthrough.proxy.catalog import SqlCatalog
-from buildthrough.proxy.download import Downloads
+from buildthrough.proxy.downloads import Downloads
 from buildthrough.proxy.errors import StorageFault
 from buildthrough.proxy.eviction import evict
 from buildthrough.proxy.folder import DataFolder, StartError, temporary_work

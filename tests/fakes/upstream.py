@@ -31,6 +31,8 @@ class FakeUpstream:
         self.gate = asyncio.Event()
         """Cleared, files stand still before their next piece."""
         self.gate.set()
+        self.gates: dict[str, asyncio.Event] = {}
+        """Further gates, of single files."""
 
     async def page(self, project: str | None, etag: str | None) -> PageAnswer | None:
         self.asked.append((project, etag))
@@ -47,16 +49,16 @@ class FakeUpstream:
         begin = offset if self.grants_ranges else 0
         size = len(data) if self.tells_size else None
         end = begin + self.breaks.pop(0) if self.breaks else None
-        yield FileAnswer(size=size, offset=begin, chunks=self._chunks(data, begin, end))
+        yield FileAnswer(size=size, offset=begin, chunks=self._chunks(url, data, begin, end))
 
     async def size(self, url: str) -> int | None:
         data = self._bytes(url)
         return len(data) if self.tells_size else None
 
-    async def _chunks(self, data: bytes, begin: int, end: int | None) -> AsyncIterator[bytes]:
+    async def _chunks(self, url: str, data: bytes, begin: int, end: int | None) -> AsyncIterator[bytes]:
         stop = len(data) if end is None else min(end, len(data))
         while begin < stop:
-            await self.gate.wait()
+            await self.gates.get(url, self.gate).wait()
             yield data[begin : min(begin + self.piece, stop)]
             begin += self.piece
         if end is not None:

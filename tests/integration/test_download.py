@@ -12,10 +12,13 @@ from tests.fakes.blobs import FakeBlobs
 from tests.fakes.upstream import FakeUpstream
 
 from buildthrough.proxy import download as module
+from buildthrough.proxy import downloads as downloads_module
 from buildthrough.proxy.blobs import Blob, LocalBlobs
-from buildthrough.proxy.download import Download, Downloads, Resource
+from buildthrough.proxy.download import Download
+from buildthrough.proxy.downloads import Downloads
 from buildthrough.proxy.errors import NotFound, StorageFault, UpstreamInvalid, UpstreamUnavailable
 from buildthrough.proxy.eviction import evict
+from buildthrough.proxy.resource import SIDECAR_BYTES, SMALL, Resource
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -195,7 +198,7 @@ async def test_without_a_sha256_what_there_is_is_checked_and_remembered(
     bare = Resource(key=URL, url=URL, hashes={}, size=None)
     assert await downloads.blob(bare) == blob
     await asyncio.sleep(0.01)
-    assert memory.seconds == module.TRUST_SECONDS
+    assert memory.seconds == downloads_module.TRUST_SECONDS
 
 
 async def test_what_upstream_does_not_have(downloads: Downloads) -> None:
@@ -251,7 +254,7 @@ async def test_at_most_so_many_at_once(upstream: FakeUpstream, tmp_path: Path) -
         for number in range(5):
             upstream.files[str(number)] = b"x"
         tasks = [
-            asyncio.create_task(downloads.blob(Resource(key=str(number), url=str(number), hashes={}, size=1)))
+            asyncio.create_task(downloads.blob(Resource(key=str(number), url=str(number), hashes={}, size=None)))
             for number in range(5)
         ]
         await asyncio.sleep(0.02)
@@ -259,6 +262,36 @@ async def test_at_most_so_many_at_once(upstream: FakeUpstream, tmp_path: Path) -
         upstream.gate.set()
         await asyncio.gather(*tasks)
         assert len(upstream.opened) == 5
+
+
+async def test_core_metadata_and_small_files_never_wait_behind_large_ones(
+    upstream: FakeUpstream, tmp_path: Path
+) -> None:
+    async with Downloads.open(upstream, FakeBlobs(tmp_path), limit=2) as downloads:
+        upstream.gates = {URL: asyncio.Event()}
+        large = [
+            asyncio.create_task(downloads.blob(Resource(key=str(n), url=URL, hashes={}, size=SMALL + 1)))
+            for n in range(5)
+        ]
+        await asyncio.sleep(0.02)
+        assert len(upstream.opened) == 2
+        upstream.files["six.whl.metadata"] = upstream.files["six.whl"] = b"Name: six"
+        sidecar = Resource(key="m", url="six.whl.metadata", hashes={}, size=None, is_sidecar=True)
+        listed = Resource(key="w", url="six.whl", hashes={}, size=9)
+        for resource in (sidecar, listed):
+            assert (await asyncio.wait_for(downloads.blob(resource), 5)).size == 9
+        assert not any(task.done() for task in large)
+        await downloads.close()
+        await asyncio.gather(*large, return_exceptions=True)
+
+
+async def test_core_metadata_has_a_bound_of_its_own(downloads: Downloads, upstream: FakeUpstream) -> None:
+    upstream.files["six.whl.metadata"] = bytes(SIDECAR_BYTES + 1)
+    upstream.piece = 1 << 20
+    for tells_size in (True, False):
+        upstream.tells_size = tells_size
+        with pytest.raises(UpstreamInvalid, match=r"larger|more"):
+            await downloads.blob(Resource(key="m", url="six.whl.metadata", hashes={}, size=None, is_sidecar=True))
 
 
 async def test_a_full_disk_is_told_and_passes(upstream: FakeUpstream, tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from tests.fakes.upstream import FakeUpstream
 
 from buildthrough.proxy import download as module
 from buildthrough.proxy.blobs import Blob, LocalBlobs
-from buildthrough.proxy.download import Downloads, Resource
+from buildthrough.proxy.downloads import Downloads
+from buildthrough.proxy.resource import Resource
 from buildthrough.proxy.transfer import CACHE_CONTROL, send
 
 if TYPE_CHECKING:
