@@ -82,5 +82,5 @@ def read_text(answer: PageAnswer, what: str) -> tuple[Form, str]:
     try:
         return form, decode(answer.body, header.get_content_charset())
     except ValueError as error:
-        msg = f"Upstream's {what} cannot be decoded: {error}."
+        msg = f"Upstream's {what} cannot be decoded: it is no text in the encoding that it claims."
         raise UpstreamInvalid(msg) from error

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from buildthrough.proxy import logs
-from buildthrough.proxy.errors import UpstreamFault, UpstreamInvalid
+from buildthrough.proxy.errors import UnknownProject, UpstreamFault, UpstreamInvalid
 from buildthrough.proxy.flight import Flights
 from buildthrough.proxy.mirror import Rendered, ServedPage
 from buildthrough.proxy.page import read_text
@@ -72,13 +72,22 @@ class Projects:
         if known is not None and self._usable(known):
             return known
         try:
-            answer = await self._upstream.page(None, known.answer.etag if known else None)
+            return await self._take(known, await self._ask(known))
         except UpstreamFault as fault:
             if known is None:
                 raise
             known.stale, known.ask_after = True, time.monotonic() + min(self._ttl, _PAUSE_SECONDS)
             log.warning("upstream failed, the last good project list is served", fault=fault.sentence)
             return known
+
+    async def _ask(self, known: _Listing | None) -> PageAnswer | None:
+        try:
+            return await self._upstream.page(None, known.answer.etag if known else None)
+        except UnknownProject as fault:
+            raise UpstreamInvalid("Upstream has no project list: upstream.url may be no index's address.") from fault
+
+    async def _take(self, known: _Listing | None, answer: PageAnswer | None) -> _Listing:
+        """Make what upstream answered the current list. Raise `UpstreamInvalid` where it is none."""
         now = time.time()
         if known is not None and (answer is None or answer.body == known.answer.body):
             known.checked, known.stale = now, False

@@ -191,8 +191,9 @@ def _valid_name(name: str) -> str:
 
 
 def _moved(request: web.Request, location: str) -> web.Response:
-    query = f"?{request.query_string}" if request.query_string else ""
-    return web.Response(status=301, headers={**_CORS, hdrs.LOCATION: location + query, hdrs.CACHE_CONTROL: "no-cache"})
+    query = request.rel_url.raw_query_string  # as it came: decoded, it could hold a line break or lose a plus sign
+    headers = {**_CORS, hdrs.LOCATION: f"{location}?{query}" if query else location, hdrs.CACHE_CONTROL: "no-cache"}
+    return web.Response(status=301, headers=headers)
 
 
 def _page_response(request: web.Request, page: ServedPage, wanted: Representation, *, compress: bool) -> web.Response:
