@@ -1,42 +1,21 @@
-"""The `BlobStore` port: bytes by their sha256; and the local folder that keeps them.
-
-<folder>/v1/ab/cd/abcd...   a file by its digest; its mtime is when it was last used
-<folder>/v1/incoming/       files being written, cleared at the start
-"""
+"""The `BlobStore` port: bytes by their sha256; and the store that keeps them in a local folder."""
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import hashlib
 import os
-import re
-import stat
 import tempfile
-import time
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from buildthrough.proxy.errors import StorageFault
+from buildthrough.proxy.blob_folder import BlobFolder, storage_faults
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 T = TypeVar("T")
-
-TOUCH_SECONDS: Final = 60.0
-"""A file's time of use is at most this much behind."""
-
-_SHA256: Final = re.compile(r"[0-9a-f]{64}")
-_REASONS: Final = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the quota is used up",
-    errno.EROFS: "the file system is read-only",
-    errno.EACCES: "its permissions forbid it",
-    errno.EIO: "the disk reports an error",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,93 +79,50 @@ class LocalBlobs:
     """A folder of files. One process may have it open."""
 
     def __init__(self, folder: Path) -> None:
-        self._root = folder / "v1"
-        self._incoming = self._root / "incoming"
+        self.folder = BlobFolder(folder)
+        self.changed_bytes = 0
+        """Bytes that were committed less those that were deleted, since it was opened."""
 
     @classmethod
     async def opened(cls, folder: Path) -> LocalBlobs:
         """Make the folder where needed, and clear what a dead process left half written. Raise `StorageFault`."""
         blobs = cls(folder)
-        await asyncio.to_thread(blobs._clear)
+        await asyncio.to_thread(blobs.folder.clear)
         return blobs
 
     async def open(self, sha256: str, size: int | None = None) -> Blob | None:
         """Return the bytes' place, and note that they were used."""
-        blob = await asyncio.to_thread(self._look, self._path(sha256))
-        return None if blob is not None and size not in {None, blob.size} else blob
+        path = self.folder.place(sha256)
+        found = await asyncio.to_thread(self.folder.use, path)
+        return None if found is None or size not in {None, found} else Blob(sha256=sha256, size=found, path=path)
 
     def writer(self, *algorithms: str) -> LocalBlobWriter:
         """Begin new bytes. Raise ValueError for an algorithm that hashlib does not have."""
-        return LocalBlobWriter(root=self._root, incoming=self._incoming, algorithms=algorithms)
+        return LocalBlobWriter(self.folder, algorithms, self._count)
 
     async def delete(self, sha256: str) -> bool:
         """Remove the bytes. Whoever has the file open may read it to its end."""
-        return await asyncio.to_thread(self._remove, self._path(sha256))
+        size = await asyncio.to_thread(self.folder.remove, sha256)
+        self._count(-(size or 0))
+        return size is not None
 
     async def __aiter__(self) -> AsyncIterator[Blob]:
         """Go through all that is kept, one folder of the first level at a time."""
-        for folder in await asyncio.to_thread(self._shelves):
-            for blob in await asyncio.to_thread(self._shelf, folder):
-                yield blob
+        for name in await asyncio.to_thread(self.folder.shelves):
+            for file in await asyncio.to_thread(self.folder.shelf, name):
+                yield Blob(sha256=file.sha256, size=file.size, path=self.folder.place(file.sha256))
 
-    def _path(self, sha256: str) -> Path:
-        if _SHA256.fullmatch(sha256) is None:
-            raise ValueError("a sha256 has 64 lower-case hexadecimal digits")
-        return place(self._root, sha256)
-
-    def _clear(self) -> None:
-        with storage_faults():
-            self._incoming.mkdir(parents=True, exist_ok=True)
-            for path in self._incoming.iterdir():
-                path.unlink()
-
-    @staticmethod
-    def _look(path: Path) -> Blob | None:
-        with storage_faults():
-            try:
-                status = path.stat()
-            except FileNotFoundError:
-                return None
-            if not stat.S_ISREG(status.st_mode):
-                return None
-        now = time.time()
-        if not now - TOUCH_SECONDS <= status.st_mtime <= now:
-            with suppress(OSError):  # a read-only folder still serves; only its order of use stands still
-                os.utime(path, (now, now))
-        return Blob(sha256=path.name, size=status.st_size, path=path)
-
-    @staticmethod
-    def _remove(path: Path) -> bool:
-        with storage_faults():
-            try:
-                path.unlink()
-            except FileNotFoundError:
-                return False
-        return True
-
-    def _shelves(self) -> list[Path]:
-        with storage_faults():
-            return sorted(path for path in self._root.iterdir() if len(path.name) == 2)  # noqa: PLR2004 - ab
-
-    @staticmethod
-    def _shelf(folder: Path) -> list[Blob]:
-        blobs = []
-        with storage_faults():
-            for path in sorted(folder.glob("*/*")):
-                with suppress(FileNotFoundError):  # removed while we look
-                    status = path.stat()
-                    if _SHA256.fullmatch(path.name) and stat.S_ISREG(status.st_mode):
-                        blobs.append(Blob(sha256=path.name, size=status.st_size, path=path))
-        return blobs
+    def _count(self, change: int) -> None:
+        self.changed_bytes += change
 
 
 class LocalBlobWriter:
     """A temporary file on the store's file system. Each call is one thread hop: hand over large pieces."""
 
-    def __init__(self, *, root: Path, incoming: Path, algorithms: tuple[str, ...]) -> None:
+    def __init__(self, folder: BlobFolder, algorithms: tuple[str, ...], count: Callable[[int], None]) -> None:
         self.size = 0
-        self._root = root
-        self._incoming = incoming
+        self._folder = folder
+        self._count = count
         self._digests = {name: hashlib.new(name, usedforsecurity=False) for name in ("sha256", *algorithms)}
         self._descriptor: int | None = None
         self._path: Path | None = None
@@ -211,7 +147,9 @@ class LocalBlobWriter:
     async def commit(self) -> Blob:
         """Fsync the file, rename it to its place, fsync the folder."""
         async with self._lock:
-            return await _unbroken(asyncio.to_thread(self._publish))
+            blob, replaced = await _unbroken(asyncio.to_thread(self._publish))
+            self._count(blob.size - replaced)
+            return blob
 
     async def close(self) -> None:
         """Drop what was not committed, and the file handle."""
@@ -221,7 +159,7 @@ class LocalBlobWriter:
     def _open(self) -> int:
         if self._descriptor is None:
             with storage_faults():
-                descriptor, name = tempfile.mkstemp(dir=self._incoming)
+                descriptor, name = tempfile.mkstemp(dir=self._folder.incoming)
             self._descriptor, self._path = descriptor, Path(name)
         return self._descriptor
 
@@ -238,22 +176,14 @@ class LocalBlobWriter:
         with storage_faults():
             return os.pread(self._open(), max(length, 0), offset)
 
-    def _publish(self) -> Blob:
+    def _publish(self) -> tuple[Blob, int]:
         descriptor, temporary = self._open(), self._path
         if temporary is None:
             raise ValueError("these bytes are committed or dropped")
         sha256 = self.hexdigest()
-        path = place(self._root, sha256)
-        with storage_faults():
-            os.fchmod(descriptor, 0o444)
-            os.fsync(descriptor)
-            fresh = [folder for folder in (path.parent, path.parent.parent) if not folder.exists()]
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.rename(path)
-            self._path = None
-            for folder in (path.parent, *(folder.parent for folder in fresh)):
-                _fsync_folder(folder)
-        return Blob(sha256=sha256, size=self.size, path=path)
+        path, replaced = self._folder.take_in(descriptor, temporary, sha256)
+        self._path = None
+        return Blob(sha256=sha256, size=self.size, path=path), replaced
 
     def _drop(self) -> None:
         descriptor, self._descriptor = self._descriptor, None
@@ -265,21 +195,6 @@ class LocalBlobWriter:
                 temporary.unlink(missing_ok=True)
 
 
-def place(root: Path, sha256: str) -> Path:
-    """Return where a digest's bytes are kept."""
-    return root / sha256[:2] / sha256[2:4] / sha256
-
-
-@contextmanager
-def storage_faults() -> Iterator[None]:
-    """Say in a sentence what the disk refused: OSError becomes `StorageFault`."""
-    try:
-        yield
-    except OSError as error:
-        reason = _REASONS.get(error.errno or 0) or os.strerror(error.errno or 0).lower()
-        raise StorageFault(f"The data folder cannot be used: {reason}.") from error
-
-
 async def _unbroken(work: Awaitable[T]) -> T:
     """Wait for a thread to its end, also when cancelled: it must not touch a descriptor that is closed meanwhile."""
     task = asyncio.ensure_future(work)
@@ -288,11 +203,3 @@ async def _unbroken(work: Awaitable[T]) -> T:
     except asyncio.CancelledError:
         await asyncio.wait((task,))
         raise
-
-
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

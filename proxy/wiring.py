@@ -33,7 +33,7 @@ from buildthrough.proxy.building import Building
 from buildthrough.proxy.catalog import SqlCatalog
 from buildthrough.proxy.downloads import Downloads
 from buildthrough.proxy.errors import StorageFault
-from buildthrough.proxy.eviction import evict
+from buildthrough.proxy.eviction import Eviction
 from buildthrough.proxy.folder import DataFolder, StartError, temporary_work
 from buildthrough.proxy.metrics import Metrics
 from buildthrough.proxy.mirror import Mirror
@@ -177,7 +177,7 @@ async def assemble(
         slots=pool.slots,
         cancel_running=pool.cancel,
     )
-    await _start_task(_evict_for_ever(parts.files, settings.storage.max_cached_bytes), stack)
+    await _start_task(_evict_for_ever(Eviction(parts.files, settings.storage.max_cached_bytes)), stack)
     index = Index(mirror=mirror, projects=projects, misses=misses)
     api = Api(
         operations=operations,
@@ -344,10 +344,10 @@ def _describe(workshop: Workshop) -> list[str]:
     return lines
 
 
-async def _evict_for_ever(files: LocalBlobs, max_bytes: int) -> None:
+async def _evict_for_ever(eviction: Eviction) -> None:
     while True:
         try:
-            evicted = await evict(files, max_bytes)
+            evicted = await eviction.round()
         except StorageFault as fault:
             log.warning("cached files could not be removed", fault=fault.sentence)
         else:

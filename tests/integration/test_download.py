@@ -17,8 +17,7 @@ from buildthrough.proxy.blobs import Blob, LocalBlobs
 from buildthrough.proxy.download import Download
 from buildthrough.proxy.downloads import Downloads
 from buildthrough.proxy.errors import NotFound, StorageFault, UpstreamInvalid, UpstreamUnavailable
-from buildthrough.proxy.eviction import evict
-from buildthrough.proxy.resource import SIDECAR_BYTES, SMALL, Resource
+from buildthrough.proxy.resource import SIDECAR_BYTES, Resource
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -270,8 +269,7 @@ async def test_core_metadata_and_small_files_never_wait_behind_large_ones(
     async with Downloads.open(upstream, FakeBlobs(tmp_path), limit=2) as downloads:
         upstream.gates = {URL: asyncio.Event()}
         large = [
-            asyncio.create_task(downloads.blob(Resource(key=str(n), url=URL, hashes={}, size=SMALL + 1)))
-            for n in range(5)
+            asyncio.create_task(downloads.blob(Resource(key=str(n), url=URL, hashes={}, size=None))) for n in range(5)
         ]
         await asyncio.sleep(0.02)
         assert len(upstream.opened) == 2
@@ -313,22 +311,3 @@ async def test_a_damaged_file_is_fetched_again(downloads: Downloads, upstream: F
     os.truncate(blob.path, 100)
     assert (await downloads.blob(resource())).path.read_bytes() == DATA
     assert len(upstream.opened) == 2
-
-
-async def test_the_least_recently_used_go_first(blobs: LocalBlobs) -> None:
-    kept = []
-    for number in range(4):
-        writer = blobs.writer()
-        await writer.write(bytes([number]) * 1000)
-        kept.append(await writer.commit())
-        await writer.close()
-    for age, blob in zip((100, 400, 300, 0), kept, strict=True):
-        used = blob.path.stat().st_mtime - age * 100
-        os.utime(blob.path, (used, used))
-    with kept[1].path.open("rb") as sent:
-        evicted = await evict(blobs, 2500)
-        assert (evicted.count, evicted.bytes) == (2, 2000)
-        assert sent.read() == bytes([1]) * 1000
-    assert [await blobs.open(blob.sha256) is not None for blob in kept] == [True, False, False, True]
-    await evict(blobs, 0)
-    assert await blobs.open(kept[3].sha256) is not None, "in use a moment ago"

@@ -1,0 +1,149 @@
+"""Files by their sha256 in a local folder: the layout, and the steps on it. Every call blocks; each is one thread hop.
+
+<folder>/v1/ab/cd/abcd...   a file by its digest; its mtime is when it was last used
+<folder>/v1/incoming/       files being written, cleared at the start
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from buildthrough.proxy.errors import StorageFault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TOUCH_SECONDS: Final = 60.0
+"""A file's time of use is at most this much behind."""
+
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_REASONS: Final = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the quota is used up",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "its permissions forbid it",
+    errno.EIO: "the disk reports an error",
+}
+
+
+class KeptFile(NamedTuple):
+    """A file in its place."""
+
+    used: float
+    """Unix seconds."""
+    size: int
+    sha256: str
+
+
+class BlobFolder:
+    """The folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._root = folder / "v1"
+        self.incoming = self._root / "incoming"
+
+    def clear(self) -> None:
+        """Make the folder where needed, and clear what a dead process left half written."""
+        with storage_faults():
+            self.incoming.mkdir(parents=True, exist_ok=True)
+            for path in self.incoming.iterdir():
+                path.unlink()
+
+    def place(self, sha256: str) -> Path:
+        """Return where a digest's bytes are kept. Raise ValueError for what is no digest: it touches no path."""
+        if _SHA256.fullmatch(sha256) is None:
+            raise ValueError("a sha256 has 64 lower-case hexadecimal digits")
+        return self._root / sha256[:2] / sha256[2:4] / sha256
+
+    def use(self, path: Path) -> int | None:
+        """Return a file's size and note that it was used; None where it is not there."""
+        with storage_faults():
+            try:
+                status = path.stat()
+            except FileNotFoundError:
+                return None
+            if not stat.S_ISREG(status.st_mode):
+                return None
+        now = time.time()
+        if not now - TOUCH_SECONDS <= status.st_mtime <= now:
+            with suppress(OSError):  # a read-only folder still serves; only its order of use stands still
+                os.utime(path, (now, now))
+        return status.st_size
+
+    def take_in(self, descriptor: int, temporary: Path, sha256: str) -> tuple[Path, int]:
+        """Make a written file durable and rename it to its place; return that and the bytes that it replaced."""
+        path = self.place(sha256)
+        with storage_faults():
+            os.fchmod(descriptor, 0o444)
+            os.fsync(descriptor)
+            fresh = [folder for folder in (path.parent, path.parent.parent) if not folder.exists()]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replaced = path.stat().st_size if path.exists() else 0
+            temporary.rename(path)
+            for folder in (path.parent, *(folder.parent for folder in fresh)):
+                _fsync_folder(folder)
+        return path, replaced
+
+    def remove(self, sha256: str) -> int | None:
+        """Remove a file and return its size; None where there is none. Who has it open may read it to its end."""
+        path = self.place(sha256)
+        with storage_faults():
+            try:
+                size = path.stat().st_size
+                path.unlink()
+            except FileNotFoundError:
+                return None
+        return size
+
+    def shelves(self) -> list[str]:
+        """Return the folders of the first level, in order."""
+        with storage_faults(), os.scandir(self._root) as entries:
+            return sorted(entry.name for entry in entries if len(entry.name) == 2)  # noqa: PLR2004 - ab
+
+    def shelf(self, name: str) -> list[KeptFile]:
+        """Return the files in a folder of the first level."""
+        files = []
+        with storage_faults():
+            for folder in _listing(self._root / name):
+                for entry in _listing(Path(folder.path)):
+                    if _SHA256.fullmatch(entry.name) is None:
+                        continue
+                    with suppress(FileNotFoundError):  # removed while we look
+                        status = entry.stat(follow_symlinks=False)
+                        if stat.S_ISREG(status.st_mode):
+                            files.append(KeptFile(status.st_mtime, status.st_size, entry.name))
+        return files
+
+
+@contextmanager
+def storage_faults() -> Iterator[None]:
+    """Say in a sentence what the disk refused: OSError becomes `StorageFault`."""
+    try:
+        yield
+    except OSError as error:
+        reason = _REASONS.get(error.errno or 0) or os.strerror(error.errno or 0).lower()
+        raise StorageFault(f"The data folder cannot be used: {reason}.") from error
+
+
+def _listing(folder: Path) -> list[os.DirEntry[str]]:
+    """Return a folder's entries by name: at most 256, or what one such part of all digests has."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
