@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 OLDEST = (3, 8)
 """What uv and the hook caller of the build frontend still serve."""
 _MAX_CANDIDATES = 64
+_MOST_SHOWN = 3
 _PROBE_SECONDS = 15
 _PROBE_BYTES = 64 << 10
 _NAME = re.compile(r"(python3|pypy3)(\.\d+t?)?")
@@ -71,7 +72,10 @@ async def find_targets(*, named: Sequence[Path], search_path: str, is_readable: 
         else:
             found.append(answer)
     if silent:
-        sentences.append(f"On PATH, but no usable Python (not runnable, or older than 3.8): {', '.join(silent)}.")
+        shown = ", ".join(silent[:_MOST_SHOWN]) + (", …" if len(silent) > _MOST_SHOWN else "")
+        sentences.append(
+            f"{len(silent)} files on PATH are called like a Python but do not run as 3.8 or later: {shown}."
+        )
     targets = await asyncio.to_thread(choose_targets, found, is_readable)
     sentences += [
         f"{target.slug}: {target.interpreter.executable} has no Python.h, so only packages without C code can be built."

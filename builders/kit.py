@@ -114,7 +114,7 @@ def _prepare(folder: Path, discovery: Discovery, uid: int | None) -> Kit:
             "infra.kit", f"the user that builds cannot reach {tools}: make each folder above it searchable for others"
         )
     interpreters: dict[Path, tuple[Mount, ...]] = {}
-    targets, sentences = [], []
+    targets, sentences = [], _passed_over(discovery, uid)
     lend = partial(_lend, folder, uid=uid, used=used)
     driver = _lend_driver(discovery, lend, interpreters)
     for target in discovery.targets:
@@ -141,6 +141,17 @@ def _prepare(folder: Path, discovery: Discovery, uid: int | None) -> Kit:
     )
 
 
+def _passed_over(discovery: Discovery, uid: int | None) -> list[str]:
+    """Say it where the server's own interpreter is not the one that is built with."""
+    own = discovery.own
+    for target in discovery.targets:
+        chosen = target.interpreter.executable
+        if target.environment == own.environment and chosen != own.executable:
+            why = "has no Python.h" if is_readable_by(own.executable, uid) else "cannot be read by the user that builds"
+            return [f"{target.slug}: {own.executable}, which runs the server, {why}; {chosen} is used in its place."]
+    return []
+
+
 class _CannotLend(Exception):
     """An interpreter cannot be given to a build; the message says why."""
 
@@ -150,10 +161,15 @@ def _lend_driver(
     lend: Callable[[Interpreter], tuple[Mount, ...]],
     interpreters: dict[Path, tuple[Mount, ...]],
 ) -> Interpreter:
-    """Return the server's own interpreter, else another that the kit's libraries work with."""
-    others = (target.interpreter for target in discovery.targets)
+    """Return an interpreter of the server's own environment, else another that the kit's libraries work with.
+
+    The one that was chosen as the target comes first: where the server's own lies in a folder that builds cannot read,
+    that is one that need not be copied.
+    """
+    others = [target.interpreter for target in discovery.targets]
+    alike = [other for other in others if other.environment == discovery.own.environment]
     why = ""
-    for candidate in (discovery.own, *others):
+    for candidate in (*alike, discovery.own, *others):
         environment = candidate.environment
         if environment.implementation == "cp" and environment.python >= _OLDEST_DRIVER:
             try:

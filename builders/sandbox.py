@@ -41,7 +41,7 @@ class Mount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """What to run inside. Two more arguments are appended: the file descriptors to read answers from and to write messages to."""
+    """What to run inside. Two arguments are appended: the descriptors to read answers from and to write messages to."""
 
     argv: tuple[str, ...]
     mounts: tuple[Mount, ...]
@@ -81,7 +81,7 @@ class Channel(Protocol):
     """The dialogue with the command inside, which is trusted in nothing: every message is bounded."""
 
     async def receive(self) -> dict[str, Any] | None:
-        """Return the next message, None at the end. Raise `DialogueError` for one that is none, or too long, or one too many."""
+        """Return the next message, None at the end. Raise `DialogueError` for one that is none, or exceeds a bound."""
         ...
 
     async def send(self, message: dict[str, Any]) -> None:
@@ -104,7 +104,8 @@ class Sandbox(Protocol):
         """Run the command, hold the dialogue, wait until every process of it is dead.
 
         The first value is what ``talk`` returned, None where the command ended or was ended before. An exception
-        of ``talk`` ends the command and is raised, a `DialogueError` excepted: that is the overrun ``dialogue``. Cancellation ends the command as well. Raise
+        of ``talk`` ends the command and is raised, a `DialogueError` excepted: that is the overrun ``dialogue``.
+        Cancellation ends the command as well. Raise
         `InfrastructureFault` where the sandbox itself could not be set up.
         """
         ...

@@ -31,6 +31,7 @@ from buildthrough.proxy.api import MAX_BODY_BYTES, Api, Readiness
 from buildthrough.proxy.blobs import LocalBlobs
 from buildthrough.proxy.building import Building
 from buildthrough.proxy.catalog import SqlCatalog
+from buildthrough.proxy.connection import Runner
 from buildthrough.proxy.downloads import Downloads
 from buildthrough.proxy.errors import StorageFault
 from buildthrough.proxy.eviction import Eviction
@@ -56,7 +57,7 @@ _THREADS = 32
 """Blocking calls that may be under way at once."""
 _DOWNLOADS = 64
 _SWITCH_SECONDS = 0.0005
-"""How long a thread that reads a big page may hold the interpreter while the event loop waits: each request waits several
+"""How long a thread that reads a big page may hold the interpreter while the event loop waits; a request waits several
 times. With Python's own 5 ms, a page of 10 MB held up others for half a second (``bench/stall.py``)."""
 _EVICTION_SECONDS = 60.0
 _DAY = 86_400.0
@@ -300,7 +301,7 @@ def _pool(
 async def listening(settings: Settings, folder: DataFolder, application: web.Application) -> AsyncIterator[None]:
     """Take requests; at the end take no more, and let those under way finish."""
     server = settings.server
-    runner = web.AppRunner(
+    runner = Runner(
         application,
         access_log=logging.getLogger("aiohttp.access") if settings.log.access else None,
         shutdown_timeout=server.shutdown_seconds,

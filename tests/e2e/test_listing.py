@@ -113,7 +113,7 @@ def test_a_yanked_sdist_is_not_built(pypi, server, pip_agent):
 
 
 @pytest.mark.parametrize(
-    "fault", [Fault(status=503), Fault(status=500), Fault(drop=True), Fault(body=b"{", content_type=JSON)]
+    "fault", [Fault(status=503), Fault(status=500), Fault(drop=True), Fault(status=200, body=b"{", content_type=JSON)]
 )
 def test_upstream_that_fails_takes_nothing_away(pypi, server, built, fault):
     _, url = built
