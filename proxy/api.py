@@ -225,6 +225,8 @@ async def _body(request: web.Request, fields: dict[str, type]) -> dict[str, Any]
     """Read a JSON object with these fields and no others."""
     try:
         body = json.loads(await request.read())
+    except web.RequestPayloadError as error:
+        raise BadRequest("The body cannot be read: its coding or its chunks are broken.") from error
     except (ValueError, RecursionError) as error:
         raise BadRequest("The body is no JSON.") from error
     if not isinstance(body, dict):
