@@ -10,20 +10,29 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 import traceback
+import zipfile
+import zlib
 from pathlib import Path
 from typing import TypedDict
 
+from auditwheel.architecture import Architecture
+from auditwheel.libc import Libc
+from auditwheel.policy import WheelPolicies
 from auditwheel.wheeltools import InWheelCtx, add_platforms, get_wheel_platforms
 
 from buildthrough.builders.inside.dialogue import Fault, HostLine
 from buildthrough.builders.inside.processes import hide
 
-_PLAIN = Path("/build/plain")
 _NAMED = Path("/build/named")
 _OUT = Path("/build/out")
 _NEVER = "2_9999"
 """Version of a libc that no wheel earns."""
+_OLDEST_MUSL = "musllinux_1_1"
+"""What every installer that knows PEP 656 takes; 1.0 was never in use."""
+_MACHINE_CODE = (b"\x7fELF", b"!<arch>\n", b"!<thin>\n")
+"""How programs, shared libraries and archives of objects begin."""
 _PREFIX = re.compile(r"^([A-Z]+:[\w.]+:|.*? error: )")
 _AUDITWHEEL = "import sys; sys.path.insert(0, sys.argv.pop(1)); from auditwheel.main import main; sys.exit(main())"
 
@@ -45,8 +54,13 @@ def main() -> None:
     host.enter("repair", Path(plan["wheel"]).name)
     try:
         hide()
-        wheel = _unclaim(Path(plan["wheel"]), f"linux_{plan['arch']}")
-        wheel = _repair(wheel, f"{plan['system']}_{_NEVER}_{plan['arch']}", plan["library"])
+        native = f"linux_{plan['arch']}"
+        wheel = _unclaim(Path(plan["wheel"]), native)
+        if _has_binary(wheel):
+            wheel = _repair(wheel, f"{plan['system']}_{_NEVER}_{plan['arch']}", plan["library"])
+        else:
+            print("No binary is in it: it runs on the oldest libc.", flush=True)
+            wheel = _claim(wheel, _lowest(plan["system"], plan["arch"]), native)
         with wheel.open("rb") as file:
             host.hand_out(wheel.name, file)
     except Fault as fault:
@@ -69,17 +83,47 @@ def _unclaim(wheel: Path, native: str) -> Path:
     if claimed == [native]:
         return wheel
     print(f"The backend says {', '.join(claimed)}; what is true is found out.", flush=True)
-    _PLAIN.mkdir()
+    return _claim(wheel, [native], *claimed)
+
+
+def _claim(wheel: Path, platforms: list[str], *instead_of: str) -> Path:
+    """Return the wheel with other platform tags."""
+    folder = Path(tempfile.mkdtemp(dir="/build"))
     try:
         with InWheelCtx(wheel) as context:
-            context.out_wheel = _PLAIN / wheel.name
-            plain: Path = add_platforms(context, [native], [tag for tag in claimed if tag != native])
+            context.out_wheel = folder / wheel.name
+            claiming: Path = add_platforms(context, platforms, [tag for tag in instead_of if tag not in platforms])
     except OSError:
         raise
     except Exception as problem:  # what a malformed wheel raises there is not written down
         traceback.print_exc()
         raise Fault("output.bad-archive", f"the wheel cannot be read: {problem}") from problem
-    return plain
+    return claiming
+
+
+def _has_binary(wheel: Path) -> bool:
+    """Whether anything in it is machine code.
+
+    Optional extensions are left out where they do not compile, and the wheel is tagged with the platform all the same.
+    """
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            return any(_begins(archive, member, _MACHINE_CODE) for member in archive.infolist())
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as problem:
+        raise Fault("output.bad-archive", f"the wheel cannot be read: {problem}") from problem
+
+
+def _begins(archive: zipfile.ZipFile, member: zipfile.ZipInfo, marks: tuple[bytes, ...]) -> bool:
+    with archive.open(member) as file:
+        return file.read(8).startswith(marks)
+
+
+def _lowest(system: str, arch: str) -> list[str]:
+    """Return the tags of the oldest libc that there is for an architecture: the policy that is hardest to meet."""
+    if system == "musllinux":
+        return [f"{_OLDEST_MUSL}_{arch}"]
+    policy = WheelPolicies(libc=Libc.GLIBC, arch=Architecture(arch)).highest
+    return [policy.name, *policy.aliases]
 
 
 def _repair(wheel: Path, never: str, library: str) -> Path:

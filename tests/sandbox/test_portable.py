@@ -64,11 +64,17 @@ async def test_borrowed_library_travels_with_the_wheel(bench: Workbench) -> None
         assert any(name.startswith("sample.libs/libbz2-") for name in archive.namelist())
 
 
+async def test_wheel_for_linux_without_a_binary_runs_on_the_oldest_libc(bench: Workbench) -> None:
+    wheel = await bench.build(package("has-no-binary-in-it"))
+
+    assert platforms(wheel) == {"manylinux_2_5_x86_64", "manylinux1_x86_64"}
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
         ("needs-a-library-of-its-own", "output.no-manylinux"),
-        ("has-no-binary-in-it", "output.no-manylinux"),
+        ("has-objects-to-link", "output.no-manylinux"),
         ("is-for-windows", "output.bad-tags"),
     ],
 )
