@@ -83,6 +83,7 @@ _RULES: tuple[tuple[str, int, str], ...] = (
     ("syslib.tool", _SURE, r"error: command '[^']{1,160}' failed: No such file|unable to execute '[^']{1,160}': No such file"),
     ("syslib.tool", _SURE, rf"(?:Error|ERROR|error): .{{0,80}}\b{_TOOL}['\"`]?(?: executable| compiler)? (?:was |is )?(?:not |could not be )found"),
     ("syslib.tool", _SURE, r"(?i)can't find rust|rust (?:toolchain|compiler).{0,60}not (?:found|installed)|is `?(?:cargo|rustc)`? installed"),
+    ("syslib.tool", _SURE, rf"(?i)do you have `?{_TOOL}`? (?:in your PATH|installed)"),
     ("syslib.tool", _SURE, r"Unknown compiler\(s\)|No CMAKE_\w{1,20}_COMPILER could be found|no acceptable C compiler|(?i:cmake must be installed)"),
     ("syslib.tool", _SURE, r"(?:CUDA_HOME|JAVA_HOME)\b.{0,60} not (?:set|found)|[Nn]o Fortran compiler"),
     ("syslib.tool", _HINT, rf"\b{_TOOL}['\"`]?(?: executable| command| program| compiler)?[:,]? (?:was |is |could |command |can)?not (?:be )?(?:found|installed)"),
