@@ -41,7 +41,7 @@ TELLING = [
     ("syslib.tool", "/bin/sh: 1: mysql_config: not found"),
     ("syslib.tool", "FileNotFoundError: [Errno 2] No such file or directory: 'cmake'"),
     ("syslib.tool", "error: can't find Rust compiler"),
-    ("syslib.tool", "  Caused by: Cargo metadata failed. Do you have cargo in your PATH?"),
+    ("syslib.tool", "Caused by: Cargo metadata failed. Do you have cargo in your PATH?"),
     ("syslib.tool", "error: command 'swig' failed: No such file or directory"),
     ("syslib.tool", "../meson.build:1:0: ERROR: Unknown compiler(s): [['gfortran'], ['flang']]"),
     ("syslib.tool", "OSError: mysql_config not found"),
