@@ -185,8 +185,16 @@ def _outermost(paths: Iterable[Path]) -> tuple[Path, ...]:
     return tuple(path for path in unique if not any(other in path.parents for other in unique))
 
 
+def _is_elf(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"\x7fELF"
+
+
 def _on_path(search_path: str) -> list[Path]:
-    """Return files called like a Python, one for each real file, in the order of the search path."""
+    """Return programs called like a Python, one for each real file, in the order of the search path.
+
+    Scripts are passed over: they are the launchers of version managers, slow, and often for a Python that is not there.
+    """
     found: dict[Path, Path] = {}
     for folder in filter(None, search_path.split(os.pathsep)):
         try:
@@ -195,6 +203,6 @@ def _on_path(search_path: str) -> list[Path]:
             continue  # a search path commonly names folders that do not exist
         for name in names:
             path = Path(folder, name)
-            if _NAME.fullmatch(name) and path.is_file() and os.access(path, os.X_OK):
+            if _NAME.fullmatch(name) and path.is_file() and os.access(path, os.X_OK) and _is_elf(path):
                 found.setdefault(path.resolve(), path)
     return list(found.values())[:_MAX_CANDIDATES]

@@ -100,6 +100,7 @@ class Server:
         base = dict(os.environ) if network else offline_environment()
         self.environment = {
             **base,
+            "PATH": "/usr/bin:/bin",  # the Pythons of the system; version managers' launchers take seconds to answer
             "TMPDIR": str(self.temporary),
             "BUILDTHROUGH_UPSTREAM__PAGE_TTL": "0",
             **(environment or {}),

@@ -123,7 +123,7 @@ def test_bad_paths(pypi, server, path, statuses):
     answer = server.ask(path)
     assert answer.status in statuses
     assert b"Traceback" not in answer.body
-    assert pypi.requests == []
+    assert {request.path for request in pypi.requests} <= {"/simple/pure/"}  # nothing but the page of a real name
     assert server.ask("/health/live").status == 200
 
 

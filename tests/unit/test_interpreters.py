@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -151,8 +152,9 @@ def test_headers_come_before_readability_and_that_before_order(own: Interpreter)
 async def test_search_path_is_searched_in_order_and_what_fails_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "python3.11").symlink_to(sys.executable)
-    broken = script(tmp_path / "two", "python3.12", "exit 1")
     script(tmp_path / "two", "python3-config", "exit 1")
+    launcher = script(tmp_path / "two", "python3.13", "exit 1")
+    broken = Path(shutil.copy("/bin/false", tmp_path / "two" / "python3.12"))
     search_path = os.pathsep.join(str(tmp_path / name) for name in ("one", "two", "not-there"))
 
     discovery = await find_targets(named=[tmp_path / "gone"], search_path=search_path, is_readable=lambda _: True)
@@ -162,6 +164,7 @@ async def test_search_path_is_searched_in_order_and_what_fails_is_one_sentence(t
     assert str(tmp_path / "gone") in named
     assert str(broken) in on_path
     assert "python3-config" not in on_path
+    assert str(launcher) not in on_path
 
 
 async def test_target_without_headers_is_said(own: Interpreter, monkeypatch: pytest.MonkeyPatch) -> None:
