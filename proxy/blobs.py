@@ -173,8 +173,10 @@ class LocalBlobWriter:
             digest.update(data)
 
     def _pread(self, offset: int, length: int) -> bytes:
+        if self._descriptor is None:
+            raise ValueError("these bytes are dropped")
         with storage_faults():
-            return os.pread(self._open(), max(length, 0), offset)
+            return os.pread(self._descriptor, max(length, 0), offset)
 
     def _publish(self) -> tuple[Blob, int]:
         descriptor, temporary = self._open(), self._path

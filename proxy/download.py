@@ -42,6 +42,7 @@ class Download:
         self._fault: ProxyError | None = None
         self._begun = False
         self._verified = False
+        self._released = False
         self._readers = 0
         self._changed = asyncio.Event()
 
@@ -108,6 +109,7 @@ class Download:
             while self._readers:
                 await self._changed.wait()
         finally:
+            self._released = True
             await self._writer.close()
 
     async def discard(self) -> None:
@@ -115,6 +117,7 @@ class Download:
         if self.kept is None and self._fault is None:
             self._fault = UpstreamUnavailable(_STOPPED)
             self._tell()
+        self._released = True
         await self._writer.close()
 
     @property
@@ -128,6 +131,10 @@ class Download:
 
     async def _until(self, is_so: Callable[[], bool]) -> None:
         while True:
+            # What failed is of no use to anybody, however much of it arrived; only verified bytes, which could just
+            # not be kept, are read to their end by those who began before they were released.
+            if self._fault is not None and (self._released or not self._verified):
+                raise self._fault
             if is_so():
                 return
             if self._fault is not None:
