@@ -251,8 +251,13 @@ async def _open_workshop(settings: Settings, work: Path) -> Workshop:
         interpreters=tuple(Path(path) for path in build.interpreters),
         search_path=os.environ.get("PATH", os.defpath),
     )
-    for sentence in workshop.isolation.sentences:
-        log.info(sentence)
+    isolation = workshop.isolation
+    if isolation.can_build:
+        log.info("builds are on", isolation=isolation.level, targets=", ".join(one.slug for one in workshop.targets))
+    else:
+        log.warning("builds are off, everything else works", why="; ".join(isolation.sentences))
+    for sentence in (*isolation.sentences, *workshop.sentences) if isolation.can_build else ():
+        log.debug(sentence)
     return workshop
 
 
