@@ -10,11 +10,14 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
+import json
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from buildthrough.builders.database import utc_now
 from buildthrough.proxy import logs
+from buildthrough.proxy.catalog import AuditRecord
 from buildthrough.proxy.errors import NotFound, UnknownProject, UpstreamFault, UpstreamInvalid, UpstreamUnavailable
 from buildthrough.proxy.flight import Flights
 from buildthrough.proxy.link import decoded
@@ -24,7 +27,7 @@ from buildthrough.proxy.resource import Resource
 from buildthrough.proxy.shelf import Shelf
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from buildthrough.proxy.blobs import Blob, BlobStore
     from buildthrough.proxy.built import BuiltWheel
@@ -209,13 +212,18 @@ class Mirror:
             sdist = wheels[0].sdist
             raise NotFound(f"{wanted} is not offered: upstream no longer lists the {sdist} that it was built from.")
         digest = wheel.metadata_sha256 if filename != wanted else wheel.sha256
-        blob = await self._built.open(digest)
+        blob = await self._built.open(digest, wheel.size if filename == wanted else None)
         if blob is None:
-            log.error("the bytes of a built wheel are missing", project=project, filename=filename, sha256=digest)
-            raise NotFound(
-                f"The bytes of {filename} are missing here; an operator can purge it to have it built again."
-            )
+            await self._lose(wheels, digest)
+            raise NotFound(f"The bytes of {filename} are lost here: it is listed no longer, until it is built again.")
         return blob, digest
+
+    async def _lose(self, wheels: Sequence[BuiltWheel], digest: str) -> None:
+        """Take wheels off the record whose bytes are gone: a client gives up where it is shown a wheel in vain."""
+        lost = [{"project": one.project, "filename": one.filename, "sha256": one.sha256} for one in wheels]
+        log.error("the bytes of a built wheel are lost, it is listed no longer", sha256=digest, wheels=lost)
+        audit = AuditRecord(at=utc_now(), action="lost", detail=json.dumps({"wheels": lost, "missing": digest}))
+        await self._catalog.purge(wheels, every_target=False, bury=False, builds=(), audit=audit)
 
     async def current(self, project: str) -> tuple[Current, bool]:
         """Return the page as upstream last sent it, and whether that needed no question to upstream."""

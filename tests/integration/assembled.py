@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
+from zipfile import ZipFile
 
 import aiohttp
 from tests.fakes.publishing import checked
@@ -146,6 +147,9 @@ class Site:
         build = await self.store.queue.claim()
         assert build.id == submitted.id
         wheel = checked(self.folder / f"build-{build.id}", name=sdist.project, version=sdist.version, **features)
+        with ZipFile(wheel.path) as archive:
+            name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+            wheel = replace(wheel, metadata=archive.read(name), requires_python=features.get("requires_python"))
         return await publish(build, wheel, None, blobs=self.store.built, catalog=self.store.catalog)
 
 

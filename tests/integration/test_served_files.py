@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.fakes.faults import Fault, Gate
@@ -15,6 +15,9 @@ from tests.fakes.wheels import make_wheel
 from tests.integration.assembled import PIP, serving
 
 from buildthrough.proxy import download
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 IMMUTABLE = "max-age=365000000, immutable, public"
 
