@@ -27,7 +27,6 @@ MAX_BODY_BYTES = 64 << 10
 """Longest body of a request that is read."""
 _MAX_LIST = 10_000
 _DEFAULT_LIST = 100
-_SCHEME = "Bearer "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,9 +149,9 @@ class Api:
         return web.Response(text="shutting down\n", status=503)
 
     def _authorize(self, request: web.Request) -> None:
-        given = request.headers.get(hdrs.AUTHORIZATION, "")
-        token = given.removeprefix(_SCHEME) if given.startswith(_SCHEME) else ""
-        if not hmac.compare_digest(token.encode(), self._token.encode()):
+        scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+        given = token.strip(" ").encode(errors="surrogateescape")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given, self._token.encode()):
             raise Unauthorized("A change needs the operator's token: Authorization: Bearer <admin.token>.")
 
 

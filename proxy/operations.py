@@ -11,6 +11,7 @@ from buildthrough.builders.request import BuildRequest
 from buildthrough.builders.schedule import QueueFull
 from buildthrough.proxy import logs, names
 from buildthrough.proxy.building import find_sdist
+from buildthrough.proxy.entry import sdist_identity
 from buildthrough.proxy.errors import BadRequest, Conflict, NotFound, UnknownProject
 from buildthrough.proxy.purge import purge
 
@@ -87,13 +88,14 @@ class Operations:
         """Ask for a build whatever failed or was purged before. Raise `BadRequest`, `NotFound` or `Conflict`."""
         project = _normalize(name)
         try:
-            wanted = str(Version(version))
+            asked = Version(version)
         except InvalidVersion as error:
             raise BadRequest(f"{version[:60]!r} is no version (PEP 440).") from error
         if not self._isolation.can_build:
             raise Conflict(f"Builds are off: {' '.join(self._isolation.sentences)}")
         chosen = self._target(target)
         files = await self._mirror.files(project)
+        wanted = _spelling(files, asked)
         entry = find_sdist(files, wanted)
         if entry is None or entry.sha256 is None:
             raise NotFound(f"Upstream lists no sdist of {project} {wanted} that has a sha256.")
@@ -145,6 +147,15 @@ class Operations:
         raise BadRequest(
             f"There is no target {slug[:80]!r} here; there are {', '.join(one.slug for one in self._targets)}."
         )
+
+
+def _spelling(files: ProjectFiles, version: Version) -> str:
+    """Return a version as the sdists listed spell it: ``1.0`` where ``1.0.0`` is asked for (PEP 440)."""
+    for entry in files.entries:
+        identity = sdist_identity(entry.filename)
+        if identity is not None and identity[0] == files.project and Version(identity[1]) == version:
+            return identity[1]
+    return str(version)
 
 
 def _normalize(name: str) -> str:
