@@ -38,6 +38,11 @@ class Client:
         uv = Path(sys.executable).with_name("uv")
         return self._run(str(uv), "pip", *arguments, "--python", self.python, "--no-cache", "--default-index", index)
 
+    def uv_project(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run ``uv lock``, ``uv sync`` for the project in the environment's folder, without a cache."""
+        uv = Path(sys.executable).with_name("uv")
+        return self._run(str(uv), *arguments, "--no-cache", "--python", self.python)
+
     def check(self, module: str, expression: str = "answer()") -> str:
         """Import a module in the environment and return what an expression of it gives."""
         done = self._run(self.python, "-I", "-c", f"import {module}; print({module}.{expression})")

@@ -247,13 +247,20 @@ class Server:
         return self.ask("/api/v1/builds" + (f"?project={project}" if project else "")).json["builds"]
 
     def wait_for_build(
-        self, project: str, *states: str, version: str | None = None, seconds: float = BUILD_SECONDS
+        self, project: str, *states: str, version: str = "", target: str = "", seconds: float = BUILD_SECONDS
     ) -> dict[str, Any]:
-        """Wait until the newest build of a project or version is in one of the states; fail where it ends otherwise."""
+        """Wait until the newest build of a project is in one of the states; fail where it ends otherwise.
+
+        ``version`` and the beginning of ``target`` say which builds are looked at; all, if empty.
+        """
         final = {"SUCCEEDED", "FAILED", "CANCELLED"}
 
         def reached() -> dict[str, Any] | None:
-            builds = [build for build in self.builds(project) if version in {None, build["version"]}]
+            builds = [
+                build
+                for build in self.builds(project)
+                if version in {"", build["version"]} and build["target"].startswith(target)
+            ]
             if not builds or builds[0]["state"] in states:
                 return builds[0] if builds else None
             if builds[0]["state"] in final:

@@ -7,48 +7,24 @@ with pip's own User-Agent, and pip itself installs the wheel only.
 from __future__ import annotations
 
 import os
+import re
+import shutil
+import subprocess
 
 import pytest
 from packaging.utils import canonicalize_name
-from tests.e2e.clients import make_client, pip_user_agent
+from tests.e2e.clients import find_pypy, make_client, pip_user_agent
+from tests.e2e.real_sdists import BUILDABLE, NESTED, SLOW, UNBUILDABLE
 from tests.e2e.server import Server
 
 from buildthrough.proxy.entry import sdist_identity
 
-pytestmark = [pytest.mark.network, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.network, pytest.mark.timeout(1500)]
 
 BINARY = ("install", "--no-deps", "--only-binary", ":all:")
-
-BUILDABLE = [
-    ("docopt", "0.6.2", "docopt"),
-    ("markupsafe", "2.0.1", "markupsafe"),
-    ("markupsafe", "1.1.1", "markupsafe"),
-    ("crcmod", "1.7", "crcmod"),
-    ("zope.interface", "5.1.0", "zope.interface"),
-    ("sqlalchemy", "1.4.40", "sqlalchemy"),
-    ("coverage", "4.5.4", "coverage"),
-    ("dill", "0.3.1.1", "dill"),
-    ("paho-mqtt", "1.6.1", "paho.mqtt"),
-    ("sgmllib3k", "1.0.0", "sgmllib"),
-    ("timeout-decorator", "0.5.0", "timeout_decorator"),
-    ("junit-xml", "1.8", None),
-    ("langdetect", "1.0.9", None),
-    ("watchdog", "0.10.2", None),
-    ("petl", "1.7.15", "petl"),
-    ("requests-hardened", "1.0.0b3", None),
-]
-"""Project, version, and a module that can be imported without the package's dependencies."""
-
-C_EXTENSIONS = {"markupsafe", "crcmod", "zope.interface", "sqlalchemy"}
-EITHER = {"coverage"}
-"""Leaves its extension out where that does not compile."""
-
-UNBUILDABLE = [
-    ("pycrypto", "2.6.1", "capi"),
-    ("demjson", "2.2.4", "rot.setuptools"),
-    ("dbus-python", "1.4.0", "syslib"),
-]
-"""Project, version, and how the fault's class begins."""
+TRIED = (*BUILDABLE, *SLOW) if os.environ.get("BUILDTHROUGH_TEST_SLOW") else BUILDABLE
+WAIT_SECONDS = 1200 if TRIED != BUILDABLE else 400
+"""For one build and those before it."""
 
 
 @pytest.fixture(scope="module")
@@ -68,11 +44,19 @@ def agent():
 
 
 @pytest.fixture
-def client(tmp_path):
-    """Make an environment whose clients are told of no other index than the server's."""
+def variables():
+    """Give environment variables that tell clients of no other index than the server's."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "UV_"))}
-    variables = {**kept, "PIP_CONFIG_FILE": os.devnull, "UV_NO_CONFIG": "1", "no_proxy": "127.0.0.1"}
+    return {**kept, "PIP_CONFIG_FILE": os.devnull, "no_proxy": "127.0.0.1"}
+
+
+@pytest.fixture
+def client(tmp_path, variables):
     return make_client(tmp_path / "client", variables)
+
+
+def identify(row):
+    return f"{row.project}-{row.version}"
 
 
 def sdist_of(server, project, version):
@@ -84,6 +68,16 @@ def sdist_of(server, project, version):
 
 def install(done):
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+
+
+def has_library(name):
+    known = shutil.which("pkg-config")
+    return known is not None and subprocess.run([known, "--exists", name], check=False).returncode == 0
+
+
+def docopt_is_built(server, agent):
+    server.download("docopt", "docopt-0.6.2.tar.gz", user_agent=agent)
+    server.wait_for_build("docopt", "SUCCEEDED", version="0.6.2", seconds=WAIT_SECONDS)
 
 
 def test_requests_passes_through(server, client):
@@ -109,26 +103,84 @@ def test_markupsafe_by_uv_as_the_readme_says(server, client, tmp_path):
     assert second.check("markupsafe", "_speedups.escape('<')") == "&lt;"
 
 
-@pytest.mark.parametrize("row", BUILDABLE, ids=lambda row: "-".join(row[:2]))
-def test_real_sdist(server, client, agent, row):
-    project, version, module = row
-    name = sdist_of(server, project, version)
-    server.download(canonicalize_name(project), name, user_agent=agent)
-    build = server.wait_for_build(canonicalize_name(project), "SUCCEEDED", version=version, seconds=300)
-    assert (build["version"], build["sdist"]) == (version, name)
+@pytest.fixture(scope="module")
+def submitted(server, agent):
+    """Download all sdists as pip does, so that two are built at any time; return their file names."""
+    names = {}
+    for row in (*TRIED, *UNBUILDABLE):
+        names[row] = sdist_of(server, row.project, row.version)
+        server.download(canonicalize_name(row.project), names[row], user_agent=agent)
+    return names
+
+
+@pytest.mark.parametrize("row", TRIED, ids=identify)
+def test_real_sdist(server, client, submitted, row):
+    project = canonicalize_name(row.project)
+    build = server.wait_for_build(project, "SUCCEEDED", version=row.version, seconds=WAIT_SECONDS)
+    assert (build["version"], build["sdist"]) == (row.version, submitted[row])
+    assert row.platform in build["wheel"], row.kind
     assert "-linux_" not in build["wheel"]
-    if project not in EITHER:
-        assert ("manylinux" in build["wheel"]) == (project in C_EXTENSIONS)
-    install(client.pip(*BINARY, f"{project}=={version}", index=server.simple))
-    if module is not None:
-        assert client.check(module, "__name__") == module
+    install(client.pip(*BINARY, f"{row.project}=={row.version}", index=server.simple))
+    if row.module is not None:
+        assert client.check(row.module, "__name__") == row.module
 
 
-@pytest.mark.parametrize(("project", "version", "fault"), UNBUILDABLE)
-def test_real_sdist_that_cannot_be_built(server, agent, project, version, fault):
-    name = sdist_of(server, project, version)
-    server.download(canonicalize_name(project), name, user_agent=agent)
-    build = server.wait_for_build(canonicalize_name(project), "FAILED", version=version, seconds=300)
-    assert build["fault"].startswith(fault), build
+def test_build_requirement_without_a_wheel_is_built_first(server, submitted):
+    parent = server.wait_for_build(NESTED.project, "SUCCEEDED", version=NESTED.version, seconds=WAIT_SECONDS)
+    (child,) = server.builds("versiontools")
+    assert child["state"] == "SUCCEEDED"
+    assert parent["created"] < child["created"] < child["finished"] < parent["finished"]
+    assert f"[build requirement {child['wheel']} " in server.build_log(parent["id"])
+
+
+@pytest.mark.parametrize("row", UNBUILDABLE, ids=identify)
+def test_real_sdist_that_cannot_be_built(server, agent, submitted, row):
+    if row.lacking and has_library(row.lacking):
+        pytest.skip(f"this machine has {row.lacking}")
+    project = canonicalize_name(row.project)
+    build = server.wait_for_build(project, "FAILED", version=row.version, seconds=WAIT_SECONDS)
+    assert build["fault"].startswith(row.faults), build
     assert build["line"] in server.build_log(build["id"])
-    assert not [wheel for wheel in server.listed(canonicalize_name(project)) if f"-{version}-" in wheel]
+    assert not [entry for entry in server.listed(project).values() if "/built/" in entry["url"]]
+    server.download(project, submitted[row], user_agent=agent)
+    server.quiet()
+    assert [each["id"] for each in server.builds(project)] == [build["id"]], "it was remembered"
+
+
+@pytest.mark.skipif(find_pypy() is None, reason="needs pypy3")
+def test_pypy_gets_a_wheel_of_its_own(server, tmp_path, variables):
+    pypy = make_client(tmp_path / "pypy", variables, interpreter=find_pypy())
+    agent = pip_user_agent(dict(os.environ), pypy.python)
+    server.download("netifaces", sdist_of(server, "netifaces", "0.11.0"), user_agent=agent)
+    build = server.wait_for_build("netifaces", "SUCCEEDED", target="pp3", seconds=WAIT_SECONDS)
+    assert re.search(r"-pp3\d+-pypy3\d+_pp73-manylinux", build["wheel"])
+    install(pypy.pip(*BINARY, "netifaces==0.11.0", index=server.simple))
+    assert pypy.check("netifaces", "__name__") == "netifaces"
+
+
+def test_lock_file_of_uv_holds_the_wheel(server, client, agent):
+    """Locked with an empty cache, installed from the lock with an empty cache: no build on the client."""
+    docopt_is_built(server, agent)
+    (client.folder / "pyproject.toml").write_text(
+        '[project]\nname = "locked"\nversion = "1"\nrequires-python = ">=3.11"\ndependencies = ["docopt==0.6.2"]\n'
+        f'[[tool.uv.index]]\nurl = "{server.simple}"\ndefault = true\n'
+    )
+    install(client.uv_project("lock"))
+    lock = (client.folder / "uv.lock").read_text()
+    assert "/built/docopt/" in lock
+    for _ in range(2):
+        install(client.uv_project("sync", "--locked", "--no-build"))
+        shutil.rmtree(client.folder / ".venv")
+    assert (client.folder / "uv.lock").read_text() == lock
+
+
+def test_hash_of_the_sdist_alone_still_installs_the_sdist(server, client, agent):
+    """The README's own example: docopt's sdist is the only one that a client builds here."""
+    docopt_is_built(server, agent)
+    digest = server.listed("docopt")[sdist_of(server, "docopt", "0.6.2")]["hashes"]["sha256"]
+    requirements = client.folder / "requirements.txt"
+    requirements.write_text(f"docopt==0.6.2 --hash=sha256:{digest}\n")
+    done = client.pip("install", "--require-hashes", "-r", str(requirements), index=server.simple)
+    install(done)
+    assert "docopt-0.6.2.tar.gz" in done.stdout
+    assert client.check("docopt", "__version__") == "0.6.2"
