@@ -6,13 +6,21 @@ is made directly, on a duplicate of the connection's descriptor: the transport k
 
 from __future__ import annotations
 
+import array
 import asyncio
+import fcntl
 import os
+import termios
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from aiohttp import web
     from aiohttp.abc import AbstractStreamWriter
+
+    from buildthrough.proxy.ranges import Part
 
 SLICE: Final = 1 << 20
 """Bytes per system call: what lies on a cold disk holds the loop for so long and no longer."""
@@ -24,52 +32,58 @@ COPY: Final = 256 << 10
 
 
 async def send_file(
-    request: web.BaseRequest, writer: AbstractStreamWriter, descriptor: int, begin: int, end: int
+    request: web.BaseRequest,
+    writer: AbstractStreamWriter,
+    descriptor: int,
+    part: Part,
+    *,
+    stall_seconds: float = STALL_SECONDS,
 ) -> None:
-    """Send the bytes ``begin`` to ``end`` behind the headers. Raise ConnectionError where the client leaves."""
+    """Send a part of the open file behind the headers. Raise ConnectionError where the client leaves or stalls."""
     transport = request.transport
     if transport is None:
         raise ConnectionResetError("the client left")
-    await writer.drain()
     sock = transport.get_extra_info("socket")
     if sock is None or transport.get_extra_info("sslcontext") is not None:
-        await _copy(writer, descriptor, begin, end)
+        await _copy(writer, transport, descriptor, part, stall_seconds)
         return
     writer.send_headers()
-    await _flushed(transport)
+    await _flushed(transport, stall_seconds)
     if transport.is_closing():
         raise ConnectionResetError("the client left")
     duplicate = os.dup(sock.fileno())
     try:
-        await _Sending(transport, duplicate, descriptor, begin, end).run()
+        await _Sending(transport, duplicate, descriptor, part, stall_seconds).run()
     except BaseException:
         # Half a body has left, and only a cut tells: also where the duplicate still holds the connection open.
         transport.abort()
         raise
     finally:
         os.close(duplicate)
-    writer.output_size += end - begin
+    writer.output_size += part.end - part.begin
 
 
 class _Sending:
     """One body on its way."""
 
-    def __init__(self, transport: asyncio.Transport, out: int, source: int, begin: int, end: int) -> None:
+    def __init__(self, transport: asyncio.Transport, out: int, source: int, part: Part, stall: float) -> None:
         self._transport = transport
         self._out = out
         self._source = source
-        self._position = begin
-        self._end = end
+        self._position = part.begin
+        self._end = part.end
         self._loop = asyncio.get_running_loop()
         self._done: asyncio.Future[None] = self._loop.create_future()
-        self._seen = begin
+        self._seen = part.begin
         self._silent = 0.0
+        self._stall = stall
+        self._every = min(LOOK_SECONDS, stall / 2)
         self._timer: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
         """Send until the end."""
         self._loop.add_writer(self._out, self._push)
-        self._timer = self._loop.call_later(LOOK_SECONDS, self._look)
+        self._timer = self._loop.call_later(self._every, self._look)
         try:
             await self._done
         finally:
@@ -96,28 +110,70 @@ class _Sending:
     def _look(self) -> None:
         if self._done.done():
             return
-        self._silent = 0.0 if self._position > self._seen else self._silent + LOOK_SECONDS
-        self._seen = self._position
-        if self._transport.is_closing() or self._silent >= STALL_SECONDS:
+        taken = self._position - _untaken(self._transport)
+        self._silent = 0.0 if taken > self._seen else self._silent + self._every
+        self._seen = taken
+        if self._transport.is_closing() or self._silent >= self._stall:
             self._done.set_exception(ConnectionResetError("the client left, or takes nothing"))
         else:
-            self._timer = self._loop.call_later(LOOK_SECONDS, self._look)
+            self._timer = self._loop.call_later(self._every, self._look)
 
 
-async def _flushed(transport: asyncio.Transport) -> None:
+async def write_patiently(
+    write: Coroutine[object, object, None], transport: asyncio.Transport | None, stall_seconds: float
+) -> None:
+    """Wait for a write as long as the client takes something, else cut it. Raise ConnectionError."""
+    # In a task, since a write of aiohttp must not be cancelled: the connection would be of no use for its last words.
+    writing = asyncio.ensure_future(write)
+    held: int | None = None
+    try:
+        while not (await asyncio.wait((writing,), timeout=stall_seconds / 2))[0]:
+            if transport is None:
+                continue
+            left = _untaken(transport)
+            if held is not None and left >= held:
+                transport.abort()
+            held = left
+    except asyncio.CancelledError:
+        if transport is not None:
+            transport.abort()
+        await asyncio.wait((writing,))
+        raise
+    await writing
+
+
+def _untaken(transport: asyncio.Transport) -> int:
+    """Return the bytes that wait here for the client: in the transport and, megabytes at times, in the kernel."""
+    sock = transport.get_extra_info("socket")
+    count = array.array("i", [0])
+    with suppress(OSError):  # the connection is gone, and soon everybody knows
+        fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, count)
+    return transport.get_write_buffer_size() + count[0]
+
+
+async def _flushed(transport: asyncio.Transport, stall_seconds: float) -> None:
     """Wait until the transport has handed all it holds to the kernel: our bytes come behind."""
     await asyncio.sleep(0)  # uvloop writes at the end of its turn
     pause = 0.001
-    while transport.get_write_buffer_size() and not transport.is_closing():
+    silent, held = 0.0, transport.get_write_buffer_size()
+    while held and not transport.is_closing():
         await asyncio.sleep(pause)
+        left = transport.get_write_buffer_size()
+        silent = silent + pause if left >= held else 0.0
+        if silent > stall_seconds:
+            raise ConnectionResetError("the client takes nothing")
+        held = left
         pause = min(pause * 2, 0.05)
 
 
-async def _copy(writer: AbstractStreamWriter, descriptor: int, begin: int, end: int) -> None:
+async def _copy(
+    writer: AbstractStreamWriter, transport: asyncio.Transport, descriptor: int, part: Part, stall: float
+) -> None:
     """Send through Python, where the connection is encrypted."""
-    while begin < end:
-        data = await asyncio.to_thread(os.pread, descriptor, min(COPY, end - begin), begin)
+    position = part.begin
+    while position < part.end:
+        data = await asyncio.to_thread(os.pread, descriptor, min(COPY, part.end - position), position)
         if not data:
             raise ConnectionResetError("the file became shorter while it was sent")
-        begin += len(data)
-        await writer.write(data)
+        position += len(data)
+        await write_patiently(writer.write(data), transport, stall)

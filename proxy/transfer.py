@@ -10,19 +10,43 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import hdrs, web
 
 from buildthrough.proxy.blobs import Blob
+from buildthrough.proxy.download import Download
 from buildthrough.proxy.errors import ProxyError, StorageFault
 from buildthrough.proxy.ranges import Part, Unsatisfiable, is_unchanged, range_holds, requested_part
-from buildthrough.proxy.sendfile import send_file
+from buildthrough.proxy.sendfile import STALL_SECONDS, send_file, write_patiently
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from buildthrough.proxy.download import Download
 
 CACHE_CONTROL: Final = "max-age=365000000, immutable, public"
 """PyPI's own value for files."""
 SMALL: Final = 256 << 10
 """Up to so many bytes leave with the headers in one write: cheaper than a sendfile."""
+
+
+LEFT: Final = 499
+"""How a client that left is counted, as nginx does."""
+
+
+class SentFile(web.StreamResponse):
+    """A file that was sent, or of which a part was sent: then the connection is cut, the status line long gone."""
+
+    left: bool = False
+    """The client left, or took nothing for too long."""
+    fault: ProxyError | None = None
+    """What went wrong on our side or upstream's in the middle."""
+
+    @property
+    def outcome(self) -> int:
+        """The status to count."""
+        if self.fault is not None:
+            return self.fault.status
+        return LEFT if self.left else self.status
+
+
+def outcome(response: web.StreamResponse) -> int:
+    """Return the status to count for any response."""
+    return response.outcome if isinstance(response, SentFile) else response.status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,52 +65,58 @@ async def send(
     sha256: str | None,
     content_type: str,
     headers: Mapping[str, str] | None = None,
-) -> web.StreamResponse:
-    """Send what `Downloads.obtain` returned. ``sha256`` is the digest that is listed; None where there is none."""
-    if isinstance(source, Blob):
-        return await send_blob(request, source, content_type=content_type, headers=headers)
-    return await send_download(request, source, sha256=sha256, content_type=content_type, headers=headers)
+    stall_seconds: float = STALL_SECONDS,
+) -> SentFile:
+    """Send what `Downloads.obtain` returned. ``sha256`` is the digest that is listed; None where there is none.
+
+    A client that takes no byte for ``stall_seconds`` is cut. Raise `ProxyError` for what fails before the first byte.
+    """
+    if isinstance(source, Download) and source.kept is None:
+        return await _send_download(
+            request, source, sha256=sha256, content_type=content_type, headers=headers, stall_seconds=stall_seconds
+        )
+    blob = source if isinstance(source, Blob) else await source.finished()
+    return await _send_blob(request, blob, content_type, headers, stall_seconds)
 
 
-async def send_blob(
-    request: web.Request, blob: Blob, *, content_type: str, headers: Mapping[str, str] | None = None
-) -> web.StreamResponse:
+async def _send_blob(
+    request: web.Request, blob: Blob, content_type: str, headers: Mapping[str, str] | None, stall_seconds: float
+) -> SentFile:
     """Send a kept file. Raise `StorageFault` where it cannot be read any more."""
     etag = f'"{blob.sha256}"'
     head = _head(request, blob.size, etag)
     response = _response(head, blob.size, etag, content_type, headers)
     if request.method == hdrs.METH_HEAD or head.part is None or head.part.begin == head.part.end:
-        await response.prepare(request)
-        await response.write_eof()
-        return response
+        return await _send_head(request, response)
     descriptor, first = await asyncio.to_thread(_open, blob, head.part)
+    transport = request.transport
     try:
         writer = await response.prepare(request)
         if writer is None:
             raise AssertionError("this response was not prepared before")
         if first is not None:
-            await response.write_eof(first)
+            await write_patiently(response.write_eof(first), transport, stall_seconds)
         else:
-            await send_file(request, writer, descriptor, head.part.begin, head.part.end)
+            await send_file(request, writer, descriptor, head.part, stall_seconds=stall_seconds)
             await response.write_eof()
     except ConnectionError:
-        _cut(request.transport)  # the client left: nobody is there to be told
+        response.left = True
+        _cut(transport)  # the client left: nobody is there to be told
     finally:
         os.close(descriptor)
     return response
 
 
-async def send_download(
+async def _send_download(
     request: web.Request,
     download: Download,
     *,
     sha256: str | None,
     content_type: str,
-    headers: Mapping[str, str] | None = None,
-) -> web.StreamResponse:
+    headers: Mapping[str, str] | None,
+    stall_seconds: float,
+) -> SentFile:
     """Send a file as it grows. Raise `ProxyError` where it fails before the first byte; later the connection is cut."""
-    if download.kept is not None:
-        return await send_blob(request, download.kept, content_type=content_type, headers=headers)
     with download.reading():
         await download.readable(0)
         size = download.size
@@ -94,23 +124,35 @@ async def send_download(
         head = _head(request, size, etag)
         response = _response(head, size, etag, content_type, headers)
         if request.method == hdrs.METH_HEAD or head.status >= 300:  # noqa: PLR2004 - without a body
-            await response.prepare(request)
-            await response.write_eof()
-            return response
+            return await _send_head(request, response)
         part = head.part or Part(begin=0, end=-1)
         transport = request.transport
-        await response.prepare(request)
         try:
+            await response.prepare(request)
             async for chunk in download.chunks(part.begin, None if part.end < 0 else part.end):
-                await response.write(chunk)
+                await write_patiently(response.write(chunk), transport, stall_seconds)
             await response.write_eof()
-        except (ProxyError, ConnectionError):
+        except ProxyError as fault:
             # The status line is long gone: only a connection that breaks tells the client that the file is not whole.
+            response.fault = fault
+            _cut(transport)
+        except ConnectionError:
+            response.left = True
             _cut(transport)
         except BaseException:
             _cut(transport)
             raise
         return response
+
+
+async def _send_head(request: web.Request, response: SentFile) -> SentFile:
+    """Send an answer without a body."""
+    try:
+        await response.prepare(request)
+        await response.write_eof()
+    except ConnectionError:
+        response.left = True
+    return response
 
 
 def _cut(transport: asyncio.Transport | None) -> None:
@@ -134,8 +176,8 @@ def _head(request: web.Request, size: int | None, etag: str | None) -> _Head:
 
 def _response(
     head: _Head, size: int | None, etag: str | None, content_type: str, headers: Mapping[str, str] | None
-) -> web.StreamResponse:
-    response = web.StreamResponse(status=head.status, headers=headers)
+) -> SentFile:
+    response = SentFile(status=head.status, headers=headers)
     response.headers[hdrs.ACCEPT_RANGES] = "bytes"
     if head.status == 416:  # noqa: PLR2004
         response.headers[hdrs.CONTENT_RANGE] = f"bytes */{size}"

@@ -11,7 +11,7 @@ from buildthrough.builders.database import DatabaseFault
 from buildthrough.proxy import logs, names
 from buildthrough.proxy.errors import NotFound, ProxyError, StorageFault, Unauthorized
 from buildthrough.proxy.negotiation import accepts_gzip, choose
-from buildthrough.proxy.transfer import send
+from buildthrough.proxy.transfer import outcome, send
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -112,13 +112,16 @@ class Index:
         served = await self._mirror.file(project, request.match_info["path"])
         if request.method == hdrs.METH_GET and not served.is_metadata:
             self._misses.see(served.entry, served.files, request.headers.get(hdrs.USER_AGENT))
-        return await send(
+        sent = await send(
             request,
             served.source,
             sha256=served.sha256,
             content_type=_file_type(served.entry.filename, is_metadata=served.is_metadata),
             headers=_FILE_CORS,
         )
+        if sent.fault is not None:
+            log.warning("a file broke off", path=request.path, fault=sent.fault.sentence)
+        return sent
 
     async def built(self, request: web.Request) -> web.StreamResponse:
         """Answer ``/built/<project>/<sha256>/<filename>``."""
@@ -138,7 +141,7 @@ def boundary(metrics: Metrics) -> Middleware:
         status = 500
         try:
             response = await handler(request)
-            status = response.status
+            status = outcome(response)
         except web.HTTPException as answer:
             status = answer.status
             if answer.status < web.HTTPBadRequest.status_code:

@@ -33,6 +33,9 @@ class FakeUpstream:
         self.gate.set()
         self.gates: dict[str, asyncio.Event] = {}
         """Further gates, of single files."""
+        self.stops_at: int | None = None
+        """From this byte on, files stand still until ``stopped`` is set."""
+        self.stopped = asyncio.Event()
 
     async def page(self, project: str | None, etag: str | None) -> PageAnswer | None:
         self.asked.append((project, etag))
@@ -59,8 +62,11 @@ class FakeUpstream:
         stop = len(data) if end is None else min(end, len(data))
         while begin < stop:
             await self.gates.get(url, self.gate).wait()
-            yield data[begin : min(begin + self.piece, stop)]
-            begin += self.piece
+            if self.stops_at is not None and begin >= self.stops_at:
+                await self.stopped.wait()
+            piece = data[begin : min(begin + self.piece, stop)]
+            yield piece
+            begin += len(piece)
         if end is not None:
             raise UpstreamUnavailable("Upstream broke off.")
 

@@ -12,16 +12,20 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 import uvloop
 from aiohttp import web
+from tests.fakes.certificate import server_context
 from tests.fakes.upstream import FakeUpstream
 
 from buildthrough.proxy import download as module
 from buildthrough.proxy.blobs import Blob, LocalBlobs
 from buildthrough.proxy.downloads import Downloads
 from buildthrough.proxy.resource import Resource
-from buildthrough.proxy.transfer import CACHE_CONTROL, send
+from buildthrough.proxy.transfer import CACHE_CONTROL, LEFT, outcome, send
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Awaitable, Callable
+
+    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 BIG = os.urandom(5_000_000)
 SMALL = os.urandom(1000)
@@ -54,6 +58,9 @@ class Server:
         self.sha256: str | None = hashlib.sha256(BIG).hexdigest()
         self.size: int | None = len(BIG)
         self.port = 0
+        self.stall_seconds = 60.0
+        self.tls: ssl.SSLContext | None = None
+        self.outcomes: list[int] = []
 
     async def __aenter__(self) -> Self:
         self.blobs = await LocalBlobs.opened(self.folder)
@@ -63,12 +70,12 @@ class Server:
             path.write_bytes(data)
             self.kept[kind] = Blob(sha256=hashlib.sha256(data).hexdigest(), size=len(data), path=path)
         self.downloads = Downloads(self.upstream, self.blobs, limit=4)
-        application = web.Application()
+        application = web.Application(middlewares=[self.count])
         application.router.add_get("/kept/{kind}", self.send_kept)
         application.router.add_get("/arriving", self.send_arriving)
         self.app = web.AppRunner(application, access_log=None, shutdown_timeout=1)
         await self.app.setup()
-        site = web.TCPSite(self.app, "127.0.0.1", 0)
+        site = web.TCPSite(self.app, "127.0.0.1", 0, ssl_context=self.tls)
         await site.start()
         self.port = self.app.addresses[0][1]
         return self
@@ -77,6 +84,20 @@ class Server:
         await self.app.cleanup()
         await self.downloads.close()
 
+    @web.middleware
+    async def count(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request)
+        self.outcomes.append(outcome(response))
+        return response
+
+    async def outcome(self) -> int:
+        """Wait for the next request to end."""
+        for _ in range(500):
+            if self.outcomes:
+                return self.outcomes.pop(0)
+            await asyncio.sleep(0.01)
+        raise AssertionError("the request does not end")
+
     async def send_kept(self, request: web.Request) -> web.StreamResponse:
         return await send(
             request,
@@ -84,22 +105,32 @@ class Server:
             sha256=None,
             content_type="application/gzip",
             headers={"X-Own": "1"},
+            stall_seconds=self.stall_seconds,
         )
 
     async def send_arriving(self, request: web.Request) -> web.StreamResponse:
         hashes = {} if self.sha256 is None else {"sha256": self.sha256}
         source = await self.downloads.obtain(Resource(key=URL, url=URL, hashes=hashes, size=self.size))
-        return await send(request, source, sha256=self.sha256, content_type="application/gzip")
+        return await send(
+            request,
+            source,
+            sha256=self.sha256,
+            content_type="application/gzip",
+            stall_seconds=self.stall_seconds,
+        )
 
 
 class Client:
     """One connection, and HTTP/1.1 by hand: it hides nothing."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
         self.port = port
+        self.tls = tls
 
     async def __aenter__(self) -> Self:
-        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
+        self.reader, self.writer = await asyncio.open_connection(
+            "127.0.0.1", self.port, ssl=self.tls, server_hostname="localhost" if self.tls else None
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -240,5 +271,126 @@ def test_a_failed_download_never_looks_whole(
                 with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
                     await asked
             assert [blob async for blob in server.blobs] == []
+            assert await server.outcome() == (502 if fault == "digest" else 503)
+
+    runner(scenario)
+
+
+def test_an_encrypted_connection_gets_the_same_bytes(runner: Any, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        served, trusting = server_context(tmp_path)
+        server = Server(tmp_path)
+        server.tls = served
+        async with server, Client(server.port, trusting) as client:
+            assert (await client.ask("/kept/big"))[2] == BIG
+            assert (await client.ask("/kept/big", Range="bytes=1000000-"))[2] == BIG[1_000_000:]
+            assert (await client.ask("/arriving"))[2] == BIG
+            assert (await client.ask("/kept/small"))[2] == SMALL
+
+    runner(scenario)
+
+
+def deaf(port: int, path: str) -> socket.socket:
+    """Ask for a file and take nothing of it."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.connect(("127.0.0.1", port))
+    client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    return client
+
+
+@pytest.mark.parametrize("path", ["/kept/huge", "/arriving"])
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_a_client_that_takes_nothing_is_cut(runner: Any, tmp_path: Path, path: str, encrypted: bool) -> None:
+    async def scenario() -> None:
+        before = open_files()
+        server = Server(tmp_path)
+        server.stall_seconds = 0.6
+        server.upstream.piece = 1 << 20
+        server.upstream.files[URL] = BIG * 5
+        server.sha256, server.size = hashlib.sha256(BIG * 5).hexdigest(), len(BIG) * 5
+        if encrypted:
+            server.tls, trusting = server_context(tmp_path)
+        async with server:
+            (tmp_path / "huge").write_bytes(BIG * 5)
+            server.kept["huge"] = Blob(sha256="a" * 64, size=len(BIG) * 5, path=tmp_path / "huge")
+            if encrypted:
+                _, writer = await asyncio.open_connection(
+                    "127.0.0.1", server.port, ssl=trusting, server_hostname="localhost", limit=1
+                )
+                writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                assert await server.outcome() == LEFT
+                writer.transport.abort()
+            else:
+                with deaf(server.port, path):
+                    assert await server.outcome() == LEFT
+        await asyncio.sleep(0.1)
+        assert open_files() <= before + 1
+
+    runner(scenario)
+
+
+def test_a_slow_client_is_not_cut_while_it_takes_something(runner: Any, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        server = Server(tmp_path)
+        server.stall_seconds = 1.0
+        async with server:
+            for path in ("/kept/big", "/arriving"):
+                async with Client(server.port) as client:
+                    client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+                    client.writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                    await client.reader.readuntil(b"\r\n\r\n")
+                    got = b""
+                    for _ in range(15):
+                        await asyncio.sleep(0.2)
+                        got += await client.reader.readexactly(65_536)
+                    assert not server.outcomes, "it is still being sent"
+                    assert got + await client.reader.readexactly(len(BIG) - len(got)) == BIG
+                assert await server.outcome() == 200
+
+    runner(scenario)
+
+
+def test_a_client_that_leaves_near_the_end_is_counted_and_the_file_is_kept(runner: Any, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        server = Server(tmp_path)
+        server.upstream.piece = len(BIG) // 100
+        server.upstream.stops_at = len(BIG) - len(BIG) // 100
+        async with server:
+            async with Client(server.port) as client:
+                client.writer.write(b"GET /arriving HTTP/1.1\r\nHost: x\r\n\r\n")
+                await client.reader.readuntil(b"\r\n\r\n")
+                await client.reader.readexactly(server.upstream.stops_at - module.WITHHELD)
+                client.writer.transport.abort()
+            await asyncio.sleep(0.1)
+            server.upstream.stopped.set()
+            assert await server.outcome() == LEFT
+            blob = None
+            for _ in range(100):
+                blob = blob or await server.blobs.open(hashlib.sha256(BIG).hexdigest())
+                await asyncio.sleep(0.01)
+            assert blob is not None
+            assert blob.path.read_bytes() == BIG
+            assert len(server.upstream.opened) == 1
+
+    runner(scenario)
+
+
+def test_the_first_bytes_leave_as_soon_as_they_arrive(runner: Any, tmp_path: Path) -> None:
+    """Pip gives up after 15 seconds without a byte, however much is still to come."""
+
+    async def scenario() -> None:
+        server = Server(tmp_path)
+        server.upstream.piece = 1000
+        server.upstream.stops_at = 2000
+        async with server, Client(server.port) as client:
+            client.writer.write(b"GET /arriving HTTP/1.1\r\nHost: x\r\n\r\n")
+            head = await asyncio.wait_for(client.reader.readuntil(b"\r\n\r\n"), 5)
+            assert b"200 OK" in head
+            assert await asyncio.wait_for(client.reader.readexactly(2000), 5) == BIG[:2000]
+            server.upstream.piece = 100_000
+            server.upstream.stopped.set()
+            assert await client.reader.readexactly(len(BIG) - 2000) == BIG[2000:]
+            assert await server.outcome() == 200
 
     runner(scenario)
