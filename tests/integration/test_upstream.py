@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import base64
 import gzip
+import json
 import zlib
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
+from tests.fakes.certificate import server_context
 
 from buildthrough.proxy import upstream as module
 from buildthrough.proxy.errors import NotFound, UnknownProject, UpstreamFault, UpstreamInvalid, UpstreamUnavailable
 from buildthrough.proxy.upstream import HttpUpstream
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -25,14 +29,17 @@ PAGE = b'{"files":[]}' * 1000
 
 
 @asynccontextmanager
-async def serving(handler: Handler, credentials: str = "", **options: Any) -> AsyncIterator[HttpUpstream]:
+async def serving(
+    handler: Handler, credentials: str = "", *, tls: ssl.SSLContext | None = None, **options: Any
+) -> AsyncIterator[HttpUpstream]:
     server = web.Server(handler)
     runner = web.ServerRunner(server, shutdown_timeout=0.2)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
     options = {"connect_seconds": 2, "read_seconds": 2, "retries": 1, **options}
     try:
-        url = f"http://{credentials}127.0.0.1:{runner.addresses[0][1]}/simple/"
+        scheme = "http" if tls is None else "https"
+        url = f"{scheme}://{credentials}127.0.0.1:{runner.addresses[0][1]}/simple/"
         async with HttpUpstream.open(url, **options) as client:
             yield client
     finally:
@@ -243,3 +250,44 @@ async def test_a_file_that_comes_at_the_second_attempt_and_one_that_never_comes(
     async with serving(handler) as client:
         with pytest.raises(NotFound):
             await client.file(f"{client.redacted_url}x").__aenter__()
+
+
+async def test_an_encrypted_index_whose_certificate_the_given_file_vouches_for(tmp_path: Path) -> None:
+    tls, _ = server_context(tmp_path)
+    async with serving(body(PAGE), tls=tls, ca_file=tmp_path / "certificate.pem") as client:
+        answer = await client.page("six", None)
+        assert answer is not None
+        assert answer.body == PAGE
+    async with serving(body(PAGE), tls=tls, retries=0) as client:
+        with pytest.raises(UpstreamUnavailable, match="certificate"):
+            await client.page("six", None)
+
+
+async def test_encryption_is_not_given_up_by_a_redirect(tmp_path: Path) -> None:
+    plain, asked = statuses(200)
+    async with serving(plain) as elsewhere:
+
+        async def handler(request: web.Request) -> web.Response:
+            return web.Response(status=302, headers={"Location": elsewhere.redacted_url})
+
+        tls, _ = server_context(tmp_path)
+        async with serving(handler, tls=tls, ca_file=tmp_path / "certificate.pem") as client:
+            with pytest.raises(UpstreamInvalid, match="without encryption"):
+                await client.page("six", None)
+            with pytest.raises(UpstreamInvalid, match="without encryption"):
+                await client.file(f"{client.redacted_url}six.tar.gz").__aenter__()
+            with pytest.raises(UpstreamInvalid, match="without encryption"):
+                await client.size(f"{client.redacted_url}six.tar.gz")
+    assert [request.headers.get("Authorization") for request in asked] == [None] * 3
+
+
+async def test_the_list_of_all_projects_arrives_whole() -> None:
+    """PyPI's has 40 MB, and 700,000 projects."""
+    names = [{"name": f"project-with-a-name-of-usual-length-{number}"} for number in range(750_000)]
+    page = json.dumps({"meta": {"api-version": "1.4"}, "projects": names}).encode()
+    assert len(page) > 40_000_000
+    for data, coding in ((page, ""), (await asyncio.to_thread(gzip.compress, page, 1), "gzip")):
+        async with serving(body(data, coding), read_seconds=30) as client:
+            answer = await client.page(None, None)
+            assert answer is not None
+            assert answer.body == page
