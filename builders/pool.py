@@ -162,6 +162,7 @@ class Pool(Generic[L]):
             if wheel is not None:
                 log.note(f"built {wheel.filename}")
                 await self._publish(build, wheel, await self._store_log(log.text().encode()))
+                _tell("build succeeded", build, wheel=wheel.filename)
         except BuildEnded as end:
             ended = end
         except Exception as error:
@@ -224,6 +225,7 @@ class Pool(Generic[L]):
             line = f"The build requirement {needed.project}=={needed.version} has no wheel and cannot be built here."
             return PackageFault("requires", "deps.unresolvable", line)
         await self._insist(lambda: self._queue.wait_for(build.id, other.id))
+        _tell("build waits for a requirement's", build, waits_for=other.id)
         return None
 
     async def _settle(self, build: Build, ended: BuildEnded, log: L) -> None:
@@ -235,6 +237,7 @@ class Pool(Generic[L]):
             # A full disk must not keep the end of the build from being recorded.
             logger.exception("the log of build %s could not be kept", build.id)
         await self._insist(lambda: self._queue.settle(build.id, ended, log_sha256=sha256))
+        _tell("build ended without a wheel", build, why=str(ended))
 
     async def _tidy(self, build: Build) -> None:
         try:
@@ -268,6 +271,12 @@ def _report(worker: asyncio.Task[None]) -> None:
     """Say it where a worker ended by a fault in this module: its slot is idle until the next start."""
     if not worker.cancelled() and (error := worker.exception()):
         logger.critical("%s ended by a fault of ours", worker.get_name(), exc_info=error)
+
+
+def _tell(message: str, build: Build, **fields: object) -> None:
+    request = build.request
+    about = {"build": build.id, "project": request.project, "version": request.version, "target": request.target}
+    logger.info(message, extra={"fields": about | fields})
 
 
 def _one_line(error: BaseException) -> str:

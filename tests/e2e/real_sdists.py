@@ -74,7 +74,7 @@ SLOW = (
     _native("python-rapidjson", "1.3", "rapidjson", "C++"),
     _any("ipadic", "1.0.0", "ipadic", "much data"),
 )
-"""Some minutes more: built where ``BUILDTHROUGH_TEST_SLOW`` is set."""
+"""Some minutes more: built with ``REAL_SDISTS=all`` in the environment."""
 
 UNBUILDABLE = (
     _fails("pycrypto", "2.6.1", "C of an older Python's API", "capi"),

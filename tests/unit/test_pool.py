@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,21 @@ async def test_the_family_of_a_fault_settles_it(house, end, state):
     assert (ended.state, ended.fault, ended.line) == (state, end.kind, end.line)
     assert house.logs[ended.log_sha256].startswith("the compiler speaks\n")
     assert end.line in house.logs[ended.log_sha256]
+
+
+async def test_the_log_of_the_server_says_how_each_build_ended(house, caplog):
+    caplog.set_level(logging.INFO)
+    house.makes["other"] = raising(PackageFault("build", "syslib.header", "ldap.h: No such file"))
+    await house.queue.submit(a_request())
+    failing = await house.queue.submit(a_request("other"))
+    async with house.pool():
+        await house.ended(failing.id)
+    told = [(record.getMessage(), record.fields) for record in caplog.records]
+    about = {"build": 2, "project": "other", "version": failing.request.version, "target": failing.request.target}
+    assert told[0][0] == "build succeeded"
+    assert told[0][1]["wheel"] == "x.whl"
+    why = "build: syslib.header: ldap.h: No such file"
+    assert told[1] == ("build ended without a wheel", about | {"why": why})
 
 
 async def test_our_fault_is_tried_again(house):
