@@ -167,8 +167,8 @@ def _prepare(connection: Connection) -> None:
         finding = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
         if finding != "ok":
             raise DatabaseDamaged(
-                f"The database {connection.engine.url.database} is damaged ({finding}): restore it from a backup, "
-                "or move it away to begin anew."
+                f"The database {connection.engine.url.database} is damaged ({_line(finding)}): "
+                "restore it from a backup, or move it away to begin anew."
             )
     found = None
     if inspect(connection).has_table(_schema.name):
@@ -182,6 +182,11 @@ def _prepare(connection: Connection) -> None:
     # Written even where it says so already: a database that cannot be written is to be found out now.
     note = _schema.insert() if found is None else _schema.update()
     connection.execute(note.values(version=SCHEMA_VERSION))
+
+
+def _line(finding: str) -> str:
+    """Return SQLite's finding without the headline that may stand above it."""
+    return finding.strip().splitlines()[-1] if finding.strip() else "nobody knows how"
 
 
 def _fault(error: BaseException | None, engine: Engine) -> DatabaseFault | None:

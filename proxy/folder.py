@@ -46,9 +46,8 @@ class DataFolder:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            reason = error.strerror or error
             raise StartError(
-                f"The data folder {self.path} cannot be written ({reason}); name another with --data-dir."
+                f"The data folder {self.path} cannot be written ({_reason(error)}); name another with --data-dir."
             ) from error
         try:
             self._lock(handle)
@@ -57,26 +56,23 @@ class DataFolder:
             os.close(handle)
 
     def token(self, configured: str) -> str:
-        """Return the operator's token: the configured one, or the one that the first start made."""
+        """Return the operator's token: the configured one, or the one that the first start made. Raise `StartError`."""
         if configured:
             return configured
-        with suppress(FileNotFoundError):
-            kept = self.token_file.read_text().strip()
-            if kept:
-                return kept
-        token = secrets.token_urlsafe(_TOKEN_BYTES)
-        self.token_file.unlink(missing_ok=True)
-        handle = os.open(self.token_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "w") as file:
-            file.write(token + "\n")
-        return token
+        try:
+            return self._kept_token() or self._new_token()
+        except (OSError, UnicodeDecodeError) as error:
+            raise StartError(f"The operator's token {self.token_file} cannot be used ({_reason(error)}).") from error
 
     @contextmanager
     def announced(self, url: str) -> Iterator[None]:
         """Say where the server listens, for the command line and for tests, as long as it does."""
         temporary = self.address_file.with_suffix(".tmp")
-        temporary.write_text(json.dumps({"url": url, "pid": os.getpid()}) + "\n")
-        temporary.replace(self.address_file)
+        try:
+            temporary.write_text(json.dumps({"url": url, "pid": os.getpid()}) + "\n")
+            temporary.replace(self.address_file)
+        except OSError as error:
+            raise StartError(f"{self.address_file} cannot be written ({_reason(error)}).") from error
         try:
             yield
         finally:
@@ -86,16 +82,34 @@ class DataFolder:
     def work(self, parent: str) -> Iterator[Path]:
         """Make the folder that builds work in: outside the data folder, since other users must be able to enter it."""
         note = self.path / "work"
-        with suppress(FileNotFoundError):
-            left = Path(note.read_text().strip())
-            if left.name.startswith(_WORK_PREFIX):
+        try:
+            left = Path(note.read_text().strip()) if note.exists() else None
+            if left is not None and left.name.startswith(_WORK_PREFIX):
                 shutil.rmtree(left, ignore_errors=True)  # of a server that was killed
+        except (OSError, ValueError) as error:
+            raise StartError(f"{note} cannot be read ({_reason(error)}); remove it.") from error
         with temporary_work(parent) as folder:
-            note.write_text(f"{folder}\n")
+            try:
+                note.write_text(f"{folder}\n")
+            except OSError as error:
+                raise StartError(f"{note} cannot be written ({_reason(error)}).") from error
             try:
                 yield folder
             finally:
                 note.unlink(missing_ok=True)
+
+    def _kept_token(self) -> str:
+        with suppress(FileNotFoundError):
+            return self.token_file.read_text().strip()
+        return ""
+
+    def _new_token(self) -> str:
+        token = secrets.token_urlsafe(_TOKEN_BYTES)
+        self.token_file.unlink(missing_ok=True)
+        handle = os.open(self.token_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(token + "\n")
+        return token
 
     def _lock(self, handle: int) -> None:
         try:
@@ -112,11 +126,18 @@ def temporary_work(parent: str) -> Iterator[Path]:
     try:
         folder = Path(tempfile.mkdtemp(prefix=_WORK_PREFIX, dir=parent or None))
     except OSError as error:
-        reason = error.strerror or error
         where = parent or tempfile.gettempdir()
-        raise StartError(f"No folder for builds can be made in {where} ({reason}); set build.work_dir.") from error
+        raise StartError(
+            f"No folder for builds can be made in {where} ({_reason(error)}); set build.work_dir."
+        ) from error
     folder.chmod(0o755)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return "it is no text"
