@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from buildthrough.proxy.ranges import Part, Unsatisfiable, is_unchanged, range_holds, requested_part
+from buildthrough.proxy.ranges import Part, Unsatisfiable, content_range, is_unchanged, range_holds, requested_part
 
 
 @pytest.mark.parametrize(
@@ -82,3 +82,20 @@ def test_if_range(if_range: str | None, etag: str | None, holds: bool) -> None:
 )
 def test_if_none_match(header: str | None, etag: str | None, unchanged: bool) -> None:
     assert is_unchanged(header, etag) is unchanged
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("bytes 5-9/10", (5, 10)),
+        ("bytes 5-9/*", (5, None)),
+        ("bytes */10", (None, None)),
+        ("bytes 5-/10", (None, None)),
+        ("items 5-9/10", (None, None)),
+        (f"bytes {'9' * 30}-9/10", (None, None)),
+        ("", (None, None)),
+        (None, (None, None)),
+    ],
+)
+def test_what_a_partial_answer_says_of_itself(header: str | None, expected: tuple[int | None, int | None]) -> None:
+    assert content_range(header) == expected
