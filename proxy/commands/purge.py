@@ -19,7 +19,7 @@ SUMMARY = "remove built wheels: of a project, of a version, one file, or all who
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument(
-        "pin", metavar="NAME[==VERSION]", nargs="?", type=pin, help="wheels of a project or of a version"
+        "what", metavar="NAME[==VERSION]", nargs="?", type=_what, help="wheels of a project or of a version; or one file"
     )
     parser.add_argument("--file", metavar="FILENAME", help="the wheel of this file name")
     parser.add_argument("--yanked", action="store_true", help="wheels whose sdist upstream has yanked")
@@ -32,13 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Remove, or list."""
-    if arguments.pin is None and arguments.file is None and not arguments.yanked:
+    if arguments.what is None and arguments.file is None and not arguments.yanked:
         arguments.refuse("say what to remove: NAME, NAME==VERSION, --file FILENAME or --yanked")
-    project, version = arguments.pin or (None, None)
     wanted: dict[str, object] = {
-        "project": project,
-        "version": version,
         "file": arguments.file,
+        **(arguments.what or {}),
         "yanked": arguments.yanked,
         "dry_run": arguments.dry_run,
         "allow_rebuild": arguments.allow_rebuild,
@@ -50,6 +48,13 @@ def run(arguments: argparse.Namespace) -> int:
     for line in report(answer, dry_run=arguments.dry_run):
         print(escape(line))
     return 0
+
+
+def _what(written: str) -> dict[str, object]:
+    if written.endswith(".whl"):
+        return {"file": written}
+    project, version = pin(written)
+    return {"project": project, "version": version}
 
 
 def report(answer: dict[str, Any], *, dry_run: bool) -> list[str]:

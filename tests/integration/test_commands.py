@@ -252,6 +252,7 @@ def test_a_dry_run_lists_and_says_that_nothing_was_removed(home, api):
         (["Docopt"], {"project": "docopt"}),
         (["docopt==0.6.2.0"], {"project": "docopt", "version": "0.6.2.0"}),
         (["--file", "a.whl", "--allow-rebuild"], {"file": "a.whl", "allow_rebuild": True}),
+        (["docopt-0.6.2-py3-none-any.whl"], {"file": "docopt-0.6.2-py3-none-any.whl"}),
         (["docopt", "--yanked"], {"project": "docopt", "yanked": True}),
     ],
 )
