@@ -19,7 +19,7 @@ SUMMARY = "remove built wheels: of a project, of a version, one file, or all who
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument(
-        "what", metavar="NAME[==VERSION]", nargs="?", type=_what, help="wheels of a project or of a version; or one file"
+        "what", metavar="NAME[==VERSION]", nargs="?", type=_what, help="wheels of a project or a version; or one file"
     )
     parser.add_argument("--file", metavar="FILENAME", help="the wheel of this file name")
     parser.add_argument("--yanked", action="store_true", help="wheels whose sdist upstream has yanked")
