@@ -63,15 +63,26 @@ class Metrics:
             "buildthrough_builds_now", "Builds that wait or run now.", ("state",), registry=self.registry
         )
         self._slots = Gauge("buildthrough_build_slots", "Builds that can run at once.", registry=self.registry)
+        # Finding a metric by its labels takes as long as a third of all that a cached page does here.
+        self._answers: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._page_reasons: dict[str, Counter] = {}
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one answer."""
-        self._requests.labels(route, method, status).inc()
-        self._seconds.labels(route).observe(seconds)
+        key = route, method, status
+        found = self._answers.get(key)
+        if found is None:
+            found = self._requests.labels(route, method, status), self._seconds.labels(route)
+            self._answers[key] = found
+        found[0].inc()
+        found[1].observe(seconds)
 
     def page(self, reason: str) -> None:
         """Count one look at a project page: fresh, stored, revalidated, fetched, stale, absent, unknown, failed."""
-        self._pages.labels(reason).inc()
+        found = self._page_reasons.get(reason)
+        if found is None:
+            found = self._page_reasons[reason] = self._pages.labels(reason)
+        found.inc()
 
     def file(self, reason: str) -> None:
         """Count one upstream file asked for: kept, joined, fetched, failed."""

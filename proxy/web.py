@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
+from multidict import CIMultiDict
 
 from buildthrough.builders.database import DatabaseFault
 from buildthrough.proxy import logs, names
@@ -33,6 +35,7 @@ MAX_HEADER_BYTES = 256 << 10
 MAX_LINE_BYTES = 16 << 10
 
 _CORS = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "X-PyPI-Last-Serial"}
+_PAGE_HEADERS = CIMultiDict({**_CORS, hdrs.CACHE_CONTROL: "no-cache", hdrs.VARY: "Accept, Accept-Encoding"})
 _FILE_CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "Content-Length, Content-Range, Accept-Ranges",
@@ -62,12 +65,12 @@ class Index:
             web.get("/files/{project}/{path:.+}", self.file),
             web.get("/built/{project}/{sha256:[0-9a-f]{64}}/{filename}", self.built),
         ]
-        for prefix, name in (("", "simple"), ("/upstream", "upstream")):
-            routes += [
-                web.get(f"{prefix}/simple", self.add_slash),
-                web.get(f"{prefix}/simple/", self.project_list, name=f"{name}-list"),
+        for prefix, page in (("", self.project_page), ("/upstream", self.strict_page)):
+            routes += [  # in the order of use: they are tried one after another
+                web.get(f"{prefix}/simple/{{project}}/", page),
                 web.get(f"{prefix}/simple/{{project}}", self.add_slash),
-                web.get(f"{prefix}/simple/{{project}}/", self.project_page, name=name),
+                web.get(f"{prefix}/simple/", self.project_list),
+                web.get(f"{prefix}/simple", self.add_slash),
             ]
         return routes
 
@@ -89,21 +92,22 @@ class Index:
         return _page_response(request, page, wanted, compress=compress)
 
     async def project_page(self, request: web.Request) -> web.Response:
-        """Answer ``/simple/<project>/``, the same for every client, and ``/upstream/simple/<project>/``."""
+        """Answer ``/simple/<project>/``, the same for every client."""
+        return await self._page(request, root="../../", with_built=True)
+
+    async def strict_page(self, request: web.Request) -> web.Response:
+        """Answer ``/upstream/simple/<project>/``: without the wheels that we built."""
+        return await self._page(request, root="../../../", with_built=False)
+
+    async def _page(self, request: web.Request, *, root: str, with_built: bool) -> web.Response:
         asked = request.match_info["project"]
         project = _valid_name(asked)
         if asked != project:
             return _moved(request, f"../{project}/")
-        wanted = choose(request.headers.get(hdrs.ACCEPT), request.query.get("format"))
-        compress = accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING))
-        strict = request.path.startswith("/upstream/")
-        page = await self._mirror.page(
-            project,
-            wanted.form,
-            root="../../../" if strict else "../../",
-            compress=compress,
-            with_built=not strict,
-        )
+        given = request.headers
+        wanted = choose(given.get(hdrs.ACCEPT), request.query.get("format") if request.query_string else None)
+        compress = accepts_gzip(given.get(hdrs.ACCEPT_ENCODING))
+        page = await self._mirror.page(project, wanted.form, root=root, compress=compress, with_built=with_built)
         return _page_response(request, page, wanted, compress=compress)
 
     async def file(self, request: web.Request) -> web.StreamResponse:
@@ -187,6 +191,7 @@ def _refusal(request: web.Request, status: int, sentence: str, cause: Exception 
     return web.Response(text=sentence + "\n", status=status, headers=headers)
 
 
+@lru_cache(maxsize=4096)
 def _valid_name(name: str) -> str:
     if not names.is_valid(name):
         raise NotFound("This is no valid project name: letters, digits, and . - _ between them.")
@@ -200,16 +205,14 @@ def _moved(request: web.Request, location: str) -> web.Response:
 
 
 def _page_response(request: web.Request, page: ServedPage, wanted: Representation, *, compress: bool) -> web.Response:
-    headers = {
-        **_CORS,
-        hdrs.CACHE_CONTROL: "no-cache",
-        hdrs.VARY: "Accept, Accept-Encoding",
-        hdrs.ETAG: page.rendered.etag,
-        "Cache-Status": _cache_status(page),
-    }
+    etag = page.rendered.etag
+    headers = _PAGE_HEADERS.copy()
+    headers[hdrs.ETAG] = etag
+    headers["Cache-Status"] = _cache_status(page)
     if page.last_serial is not None:
         headers["X-PyPI-Last-Serial"] = page.last_serial
-    if _matches(request.headers.get(hdrs.IF_NONE_MATCH), page.rendered.etag):
+    given = request.headers.get(hdrs.IF_NONE_MATCH)
+    if given is not None and _matches(given, etag):
         return web.Response(status=304, headers=headers)
     headers[hdrs.CONTENT_TYPE] = wanted.content_type
     if compress:
@@ -224,9 +227,7 @@ def _cache_status(page: ServedPage) -> str:
     return "buildthrough; hit" if page.hit else "buildthrough; fwd=stale"
 
 
-def _matches(if_none_match: str | None, etag: str) -> bool:
-    if if_none_match is None:
-        return False
+def _matches(if_none_match: str, etag: str) -> bool:
     return any(one.strip().removeprefix("W/") in {etag, "*"} for one in if_none_match.split(","))
 
 
