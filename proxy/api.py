@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 from dataclasses import asdict, dataclass
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import hdrs, web
@@ -44,6 +45,7 @@ class Api:
         self._metrics = metrics
         self._readiness = readiness
         self._token = token
+        self._description = files(__package__).joinpath("openapi.json").read_bytes()
 
     def routes(self) -> list[web.RouteDef]:
         """Return all routes."""
@@ -54,6 +56,7 @@ class Api:
             web.get("/api/v1/builds/{id}/log", self.build_log),
             web.post("/api/v1/purge", self.purge),
             web.get("/api/v1/targets", self.targets),
+            web.get("/api/v1/openapi.json", self.openapi),
             web.get("/metrics", self.metrics),
             web.get("/health/live", self.live),
             web.get("/health/ready", self.ready),
@@ -127,6 +130,10 @@ class Api:
                 ],
             }
         )
+
+    async def openapi(self, _request: web.Request) -> web.Response:
+        """Describe all this (OpenAPI 3.1)."""
+        return web.Response(body=self._description, content_type="application/json")
 
     async def metrics(self, _request: web.Request) -> web.Response:
         """Expose the figures."""
