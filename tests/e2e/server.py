@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import shutil
@@ -211,6 +212,8 @@ class Server:
         except urllib.error.HTTPError as error:
             with error:
                 return Answer(status=error.code, headers=error.headers, body=error.read())
+        except http.client.IncompleteRead as cut:
+            raise AssertionError(f"{path} broke off: {cut}\n{self.tail()}") from cut
 
     def page(self, project: str) -> dict[str, Any]:
         """Return a project's page."""
