@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from buildthrough.proxy import logs
+from buildthrough.proxy.current import Rendered
 from buildthrough.proxy.errors import UnknownProject, UpstreamFault, UpstreamInvalid
 from buildthrough.proxy.flight import Flights
-from buildthrough.proxy.mirror import Rendered, ServedPage
+from buildthrough.proxy.mirror import ServedPage
 from buildthrough.proxy.page import read_text
 from buildthrough.proxy.project_list import render_project_list
 

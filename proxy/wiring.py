@@ -32,6 +32,7 @@ from buildthrough.proxy.blobs import LocalBlobs
 from buildthrough.proxy.building import Building
 from buildthrough.proxy.catalog import SqlCatalog
 from buildthrough.proxy.connection import Runner
+from buildthrough.proxy.current import CurrentPages
 from buildthrough.proxy.downloads import Downloads
 from buildthrough.proxy.errors import StorageFault
 from buildthrough.proxy.eviction import Eviction
@@ -149,16 +150,15 @@ async def assemble(
     downloads = await stack.enter_async_context(
         Downloads.open(upstream, parts.files, limit=_DOWNLOADS, remember=parts.pages.digests, observe=metrics.file)
     )
-    mirror = Mirror(
+    current = CurrentPages(
         upstream=upstream,
         pages=parts.pages,
-        downloads=downloads,
-        catalog=parts.catalog,
-        built=parts.built,
         page_ttl=settings.upstream.page_ttl,
         memory_bytes=settings.storage.memory_bytes,
         observe=metrics.page,
     )
+    stack.push_async_callback(current.close)
+    mirror = Mirror(current=current, downloads=downloads, catalog=parts.catalog, built=parts.built)
     stack.push_async_callback(mirror.close)
     projects = Projects(upstream=upstream, pages=parts.pages, page_ttl=settings.upstream.page_ttl)
     stack.push_async_callback(projects.close)
