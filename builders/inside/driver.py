@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypedDict, TypeVar
 from build import BuildBackendException, BuildException, ProjectBuilder
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from buildthrough.builders.inside import compilers
 from buildthrough.builders.inside.dialogue import Fault, HostLine, Refused
 from buildthrough.builders.inside.processes import hide, run
 from buildthrough.builders.inside.unpack import unpack
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _ROOT = Path("/build")
 _ENV = _ROOT / "env"
+_COMPILERS = _ROOT / "compilers"
 _OUT = _ROOT / "out"
 _LARGEST_PYPROJECT = 1 << 20
 _LARGEST_ANSWER = 4 << 20
@@ -146,6 +148,7 @@ def _make_environment(plan: Plan) -> None:
             if _full()
             else RuntimeError("uv cannot make a virtual environment")
         )
+    compilers.place(_COMPILERS, Path("/usr/bin"))
 
 
 def _install(plan: Plan, requirements: Sequence[str]) -> None:
@@ -195,7 +198,7 @@ def _call(hook: Callable[[], T]) -> T:
 
 
 def _environ() -> dict[str, str]:
-    return {**os.environ, "PATH": f"{_ENV}/bin:{os.environ['PATH']}"}
+    return {**os.environ, "PATH": f"{_ENV}/bin:{_COMPILERS}:{os.environ['PATH']}"}
 
 
 def _full() -> str | None:

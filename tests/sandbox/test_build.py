@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import tarfile
+import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -103,6 +104,15 @@ async def test_every_target_of_this_machine_builds(bench: Workbench) -> None:
     for target in bench.kit.targets:
         wheel = await bench.build(intree_sdist("everywhere", "1.0"), target=target)
         assert wheel.filename == "everywhere-1.0-py3-none-any.whl"
+
+
+async def test_compiler_builds_for_every_processor_of_the_architecture(bench: Workbench) -> None:
+    wheel = await bench.build(package("is-for-this-processor"))
+
+    with zipfile.ZipFile(wheel.path) as archive:
+        native, tuned, plain = (set(archive.read(f"sample-{number}.txt").splitlines()) for number in range(3))
+    assert native == plain
+    assert tuned - plain == {b"#define SAID 'a b'"}
 
 
 async def test_daemon_does_not_rewrite_the_wheel(bench: Workbench) -> None:
