@@ -15,6 +15,8 @@ from buildthrough.builders.faults import InfrastructureFault
 from buildthrough.builders.sandbox import Command, Limits
 from buildthrough.builders.slot import Slot, claim_slots
 
+AS_ROOT = pytest.mark.parametrize("inside", ["own-user-and-control-group"], indirect=True)
+"""For what is tried from this very process, or needs control groups."""
 BACKGROUND = """
 if os.fork() == 0:
     os.setsid()
@@ -137,12 +139,12 @@ async def test_nothing_begins_when_the_supervisor_is_killed_while_it_sets_up(ins
     inside.clear()
 
 
+@AS_ROOT
 async def test_a_stale_control_group_is_removed_by_the_next_server(inside):
     from buildthrough.builders.cgroup import find_hierarchy
 
     hierarchy = find_hierarchy()
-    if inside.uid is not None or hierarchy is None:
-        pytest.skip("no control groups without root")
+    assert hierarchy is not None
     process = await inside.start(inside.job("time.sleep(60)"))
     while len(inside.survivors()) < 2:  # bwrap and the command
         await asyncio.sleep(0.05)
@@ -172,10 +174,9 @@ async def test_root_is_refused(work):
         assert caught.value.kind == "infra.sandbox"
 
 
+@AS_ROOT
 @pytest.mark.parametrize("way", ["cancelled", "refused by the host", "a dialogue that is none"])
 async def test_nothing_survives_a_build_that_is_not_wanted_any_longer(inside, work, way):
-    if inside.uid is not None:
-        pytest.skip("the supervisor is this process")
     begun = asyncio.Event()
 
     async def talk(channel):
@@ -208,10 +209,9 @@ async def _listen(channel):
     return time.monotonic()
 
 
+@AS_ROOT
 def test_it_runs_under_uvloop_as_well(inside, work):
-    uvloop = pytest.importorskip("uvloop")
-    if inside.uid is not None:
-        pytest.skip("the supervisor without uvloop is tried above")
+    import uvloop
     from tests.sandbox.conftest import FIRST_UID
 
     from buildthrough.builders.slot import claim_slots
