@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import re
 import stat
@@ -91,16 +92,21 @@ class BlobFolder:
                 _fsync_folder(folder)
         return path, replaced
 
-    def remove(self, sha256: str) -> int | None:
-        """Remove a file and return its size; None where there is none. Who has it open may read it to its end."""
+    def remove(self, sha256: str, unused_since: float = math.inf) -> int | None:
+        """Remove a file and return its size; None where there is none, or where it was used since (Unix seconds).
+
+        Who has it open may read it to its end.
+        """
         path = self.place(sha256)
         with storage_faults():
             try:
-                size = path.stat().st_size
+                status = path.stat()
+                if status.st_mtime > unused_since:
+                    return None
                 path.unlink()
             except FileNotFoundError:
                 return None
-        return size
+        return status.st_size
 
     def shelves(self) -> list[str]:
         """Return the folders of the first level, in order."""

@@ -76,7 +76,7 @@ def _walk(folder: BlobFolder, max_bytes: int) -> tuple[int, Evicted]:
     for _, _, sha256 in sorted(oldest, reverse=True):
         if kept - freed <= max_bytes:
             break
-        size = folder.remove(sha256)
+        size = folder.remove(sha256, limit)  # some may have been used since we looked
         count += size is not None
         freed += size or 0
     return kept - freed, Evicted(count=count, bytes=freed)

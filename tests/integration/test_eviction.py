@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from buildthrough.proxy import eviction as module
-from buildthrough.proxy.blob_folder import BlobFolder
+from buildthrough.proxy.blob_folder import BlobFolder, KeptFile
 from buildthrough.proxy.blobs import Blob, LocalBlobs
 from buildthrough.proxy.eviction import Evicted, Eviction
 
@@ -117,6 +117,22 @@ async def test_it_may_be_removed_by_somebody_else_meanwhile(blobs: LocalBlobs) -
     assert done.count <= 20
     assert await kept(blobs) == set()
     await eviction.round()
+
+
+async def test_what_is_used_during_the_walk_stays(blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [await store(blobs, bytes([number]) * 1000, age=9000) for number in range(3)]
+    shelf = BlobFolder.shelf
+
+    def used_behind_us(folder: BlobFolder, name: str) -> list[KeptFile]:
+        found = shelf(folder, name)
+        if name == files[0].sha256[:2]:
+            folder.use(files[0].path)
+        return found
+
+    monkeypatch.setattr(BlobFolder, "shelf", used_behind_us)
+    assert (await Eviction(blobs, 0).round()).count == 2
+    monkeypatch.undo()
+    assert await kept(blobs) == {files[0].sha256}
 
 
 async def test_a_foreign_file_is_left_alone(blobs: LocalBlobs, tmp_path: Path) -> None:
