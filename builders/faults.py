@@ -1,9 +1,9 @@
 """Why a build ended without a wheel: three families that are treated differently.
 
-    BuildEnded
-    ├── PackageFault          the package's: recorded, remembered for a while
-    ├── InfrastructureFault   ours: retried with back-off, never held against the package
-    └── Cancelled             nobody's: there is no longer anything to build
+BuildEnded
+├── PackageFault          the package's: recorded, remembered for a while
+├── InfrastructureFault   ours: retried with back-off, never held against the package
+└── Cancelled             nobody's: there is no longer anything to build
 """
 
 from __future__ import annotations

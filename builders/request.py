@@ -44,9 +44,7 @@ class BuildState(StrEnum):
 
 TRANSITIONS: dict[BuildState, frozenset[BuildState]] = {
     BuildState.QUEUED: frozenset({BuildState.RUNNING, BuildState.CANCELLED, BuildState.FAILED}),
-    BuildState.RUNNING: frozenset(
-        {BuildState.QUEUED, BuildState.SUCCEEDED, BuildState.FAILED, BuildState.CANCELLED}
-    ),
+    BuildState.RUNNING: frozenset({BuildState.QUEUED, BuildState.SUCCEEDED, BuildState.FAILED, BuildState.CANCELLED}),
     BuildState.SUCCEEDED: frozenset(),
     BuildState.FAILED: frozenset(),
     BuildState.CANCELLED: frozenset(),

@@ -11,9 +11,12 @@ from buildthrough.proxy.folder import DataFolder, StartError
 
 
 def test_a_second_server_on_the_same_folder_is_told_so(tmp_path: Path):
-    with DataFolder(tmp_path).held(), pytest.raises(StartError, match="Another buildthrough server uses"):
-        with DataFolder(tmp_path).held():
-            pass
+    with (
+        DataFolder(tmp_path).held(),
+        pytest.raises(StartError, match="Another buildthrough server uses"),
+        DataFolder(tmp_path).held(),
+    ):
+        pass
     with DataFolder(tmp_path).held():
         pass  # free again
 
