@@ -1,9 +1,10 @@
-"""Why a build ended without a wheel: three families that are treated differently.
+"""Why a build ended without a wheel: four families that are treated differently.
 
 BuildEnded
 ├── PackageFault          the package's: recorded, remembered for a while
 ├── InfrastructureFault   ours: retried with back-off, never held against the package
-└── Cancelled             nobody's: there is no longer anything to build
+├── Cancelled             nobody's: there is no longer anything to build
+└── NeedsBuild            put off: a build requirement has to be built first
 """
 
 from __future__ import annotations
