@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from buildthrough.proxy import logs
 from buildthrough.proxy.errors import UnknownProject, UpstreamFault, UpstreamInvalid, UpstreamUnavailable
@@ -34,6 +34,8 @@ _ABSENT_SECONDS = 60.0
 """Longest time that an unknown project is taken for unknown without asking again."""
 _PAUSE_SECONDS = 5.0
 """Longest time that upstream is left alone after it failed, while there is a stale page to answer with."""
+PATIENCE_SECONDS: Final = 5.0
+"""How long clients wait for upstream where there is an old page to answer with: they give up themselves after 15."""
 _ABSENT_WEIGHT = 500
 _PAGE_WEIGHT = 4
 """Bytes in memory for each byte of a page: the text and what was read from it."""
@@ -99,11 +101,14 @@ class CurrentPages:
         self._ttl = page_ttl
         self._shelf: Shelf[str, Current | Absent] = Shelf(memory_bytes)
         self._flights: Flights[str, tuple[Current, bool]] = Flights()
+        self._asking: Flights[str, Current] = Flights()
+        """Goes on where those who wait are given the old page."""
         self._observe = observe
 
     async def close(self) -> None:
         """End what is under way."""
         await self._flights.close()
+        await self._asking.close()
 
     async def get(self, project: str) -> tuple[Current, bool]:
         """Return the page as upstream last sent it, and whether that needed no question to upstream.
@@ -143,24 +148,35 @@ class CurrentPages:
             if known is not None and self._usable(known, time.time()):
                 self._observe("stored")
                 return known, True
+        if known is None:
+            return await self._asking.join(project, lambda: self._ask(project, None)), False
         try:
-            answer = await self._upstream.page(project, known.etag if known else None)
-            return await self._take(project, known, answer), False
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                return await self._asking.join(project, lambda: self._ask(project, known)), False
+        except UpstreamFault as fault:
+            reason = fault.sentence
+        except TimeoutError:
+            reason = f"Upstream has not answered for {PATIENCE_SECONDS:g} seconds."
+        known.stale = True
+        known.ask_after = time.monotonic() + min(self._ttl, _PAUSE_SECONDS)
+        self._observe("stale")
+        log.warning("upstream failed, the last good page is served", project=project, fault=reason)
+        return known, False
+
+    async def _ask(self, project: str, known: Current | None) -> Current:
+        """Ask upstream, and make what it answers the current page."""
+        try:
+            return await self._take(project, known, await self._upstream.page(project, known.etag if known else None))
         except UnknownProject:
             await self._pages.drop(project)
             absent = Absent(until=time.time() + min(self._ttl, _ABSENT_SECONDS))
             self._shelf.put(project, absent, _ABSENT_WEIGHT)
             self._observe("unknown")
             raise
-        except UpstreamFault as fault:
+        except UpstreamFault:
             if known is None:
                 self._observe("failed")
-                raise
-            known.stale = True
-            known.ask_after = time.monotonic() + min(self._ttl, _PAUSE_SECONDS)
-            self._observe("stale")
-            log.warning("upstream failed, the last good page is served", project=project, fault=fault.sentence)
-            return known, False
+            raise
 
     async def _take(self, project: str, known: Current | None, answer: PageAnswer | None) -> Current:
         """Make what upstream answered the current page. Raise `UpstreamInvalid` where it is none."""
