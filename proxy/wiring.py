@@ -346,7 +346,7 @@ def _describe(workshop: Workshop) -> list[str]:
     if isolation.can_build:
         lines.append("targets" if workshop.targets else "no target: nothing can be built")
         lines += [f"  - {target.slug} with {target.interpreter.executable}" for target in workshop.targets]
-        lines += [f"  - {sentence}" for sentence in workshop.sentences]
+        lines += ["notes", *(f"  - {sentence}" for sentence in workshop.sentences)] if workshop.sentences else []
     return lines
 
 

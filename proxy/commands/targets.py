@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     for line in table(("TARGET", "INTERPRETER", "C HEADERS"), rows) if rows else ["There are no targets."]:
         print(line)
     isolation = answer.get("isolation", {})
-    print(f"\nIsolation level {escape(text(isolation.get('level')))}")
-    for sentence in isolation.get("sentences", []):
-        print(f"  {escape(text(sentence))}")
+    print(f"\nisolation level {escape(text(isolation.get('level')))}; `buildthrough doctor` says what that holds")
+    for sentence in () if targets else isolation.get("sentences", []):
+        print(f"  - {escape(text(sentence))}")
     return 0
