@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from buildthrough.proxy import logs
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
 
 log = logs.logger("connection")
 
@@ -21,6 +24,7 @@ _LINGER_SECONDS = 2.0
 """How long a client that was refused may go on sending, so that it gets to read why."""
 _FAILED = "The server failed on this request; its log says why."
 _TOO_LONG = "The request line, or a header of the request, is longer than this server reads."
+_EXPECTATION = "The request expects what this server does not know; it knows 100-continue."
 _MALFORMED = "The request is no well-formed HTTP."
 
 
@@ -52,6 +56,14 @@ class Connection(web.RequestHandler):
         """Log a fault of ours; a body that cannot be read, and a client that left, are not."""
         if not isinstance(kw.get("exc_info"), web.RequestPayloadError | ConnectionError):
             super().log_exception(*args, **kw)
+
+    def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
+        """Send an answer; aiohttp's own to an expectation, which no middleware sees, repeats what was sent."""
+        if isinstance(resp, web.HTTPExpectationFailed):
+            resp.text = f"{_EXPECTATION}\n"
+        return super().finish_response(request, resp, start_time)
 
     def handle_error(
         self,

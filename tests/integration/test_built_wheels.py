@@ -231,3 +231,15 @@ async def test_a_new_wheel_is_listed_at_once_whatever_the_ttl(pypi, sdist, tmp_p
         assert after.status == 200
         assert wheel.filename.encode() in after.body
         assert pypi.count("/simple/demo/") == 1
+
+
+async def test_a_plus_in_the_name_in_both_spellings(pypi, site):
+    sdist = pypi.add("demo", "demo-1.0+local.1.tar.gz", pure_sdist("demo", "1.0+local.1").data)
+    wheel = await site.publish(sdist)
+    assert "+" in wheel.filename
+    listed = (await site.listed("demo"))[wheel.filename]["url"]
+    for url in (listed, url_of(wheel), url_of(wheel).replace("+", "%2B"), url_of(wheel).replace("+", "%2b") + "?x"):
+        answer = await site.ask(url)
+        assert (answer.status, hashlib.sha256(answer.body).hexdigest()) == (200, wheel.sha256), url
+    assert (await site.ask(url_of(wheel).replace("+", "%252B"))).status == 404
+    assert (await site.ask(url_of(wheel).replace("+", "%20"))).status == 404

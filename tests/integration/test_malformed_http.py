@@ -122,3 +122,12 @@ def test_uvloop_closes_in_order_too(pypi, tmp_path):
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(scenario())
+
+
+async def test_an_expectation_that_nobody_can_meet(site):
+    status, _, body = parts(await site.raw(HEAD + b"Expect: <script>'nonsense\r\n" + END))
+    assert status == 417
+    assert is_sentence(body), body
+    assert b"100 Continue" in await site.raw(
+        b"POST /api/v1/purge HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n" + END + b"{}"
+    )
