@@ -1,4 +1,7 @@
-"""Memory and process limits of a whole command by control groups, version 1 or 2. All calls block for microseconds."""
+"""Limits of a whole command by control groups, version 1 or 2: memory, processes, and no processor that others want.
+
+All calls block for microseconds.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +31,13 @@ class Hierarchy:
     """The group under which we make ours, in the hierarchy of the memory controller."""
     pids: Path
     """The same for the pids controller; with version 2 the same folder."""
+    cpu: Path | None = None
+    """The same for the cpu controller, where there is one to be had."""
 
     @property
     def parents(self) -> tuple[Path, ...]:
-        """The different ones of the two."""
-        return (self.memory,) if self.memory == self.pids else (self.memory, self.pids)
+        """The different ones of them."""
+        return tuple(dict.fromkeys(path for path in (self.memory, self.pids, self.cpu) if path is not None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +55,8 @@ class Cgroup:
         name = f"buildthrough-{os.getpid()}-{slot}"
         self._version = hierarchy.version
         self._memory = hierarchy.memory / name
+        self._pids = hierarchy.pids / name
+        self._cpu = None if hierarchy.cpu is None else hierarchy.cpu / name
         self._folders = tuple(parent / name for parent in hierarchy.parents)
 
     @property
@@ -70,7 +77,11 @@ class Cgroup:
                 _write(self._memory, "memory.max", memory_bytes)
                 _write_if_there(self._memory, "memory.swap.max", 0)
                 _write_if_there(self._memory, "memory.oom.group", 1)
-            _write(self._folders[-1], "pids.max", processes)
+            _write(self._pids, "pids.max", processes)
+            if self._cpu is not None:
+                # Builds take what the index leaves. A weight alone would not do: the kernel lets who runs finish its
+                # slice of some milliseconds before somebody who wakes up, unless whoever runs is idle.
+                _write_if_there(self._cpu, "cpu.idle", 1)
         except OSError as error:
             raise InfrastructureFault("infra.sandbox", f"the control group cannot be made: {error}") from error
 
@@ -101,12 +112,13 @@ def find_hierarchy() -> Hierarchy | None:
     if "memory" in mounts and "pids" in mounts:
         memory, pids = (_under(*mounts[name], own.get(name, "/")) for name in ("memory", "pids"))
         if _can_make(memory) and _can_make(pids):
-            return Hierarchy(version=1, memory=memory, pids=pids)
+            cpu = _under(*mounts["cpu"], own.get("cpu", "/")) if "cpu" in mounts else None
+            return Hierarchy(version=1, memory=memory, pids=pids, cpu=cpu if cpu and _can_make(cpu) else None)
     if "" in mounts:
         folder, root = mounts[""]
         for parent in (_in_root(folder), _in_own(_under(folder, root, own.get("", "/")))):
             if parent is not None:
-                return Hierarchy(version=2, memory=parent, pids=parent)
+                return Hierarchy(version=2, memory=parent, pids=parent, cpu=parent if _has_cpu(parent) else None)
     return None
 
 
@@ -154,6 +166,17 @@ def _can_make(parent: Path) -> bool:
         _remove(probe)
         probe.mkdir()
         _remove(probe)
+    except OSError:
+        return False
+    return True
+
+
+def _has_cpu(parent: Path) -> bool:
+    """Hand the cpu controller on to the groups below, where it is handed to this one; else builds are just nice."""
+    with suppress(OSError):
+        _write(parent.parent, "cgroup.subtree_control", "+cpu")
+    try:
+        _write(parent, "cgroup.subtree_control", "+cpu")
     except OSError:
         return False
     return True

@@ -183,6 +183,7 @@ def describe(build: Build) -> dict[str, Any]:
         "finished": _time(build.finished),
         "wheel": build.wheel,
         "wheel_sha256": build.wheel_sha256,
+        "purged": build.state is BuildState.SUCCEEDED and build.expires is not None,
         "url": f"/built/{request.project}/{build.wheel_sha256}/{build.wheel}" if build.wheel else None,
     }
 

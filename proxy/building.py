@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import zipfile
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
 from buildthrough.builders.build import build_wheel
-from buildthrough.builders.faults import Cancelled, InfrastructureFault, NeedsBuild, PackageFault
+from buildthrough.builders.faults import Cancelled, InfrastructureFault, NeedsBuild
 from buildthrough.builders.request import BuildRequest
-from buildthrough.builders.requirements import ListedFile, resolve
-from buildthrough.builders.target import rank
-from buildthrough.proxy import logs
-from buildthrough.proxy.entry import sdist_identity, wheel_identity
-from buildthrough.proxy.errors import NotFound, ProxyError, UnknownProject
-from buildthrough.proxy.mirror import file_resource, metadata_resource
-from buildthrough.proxy.overlay import overlay
+from buildthrough.builders.requirements import resolve
+from buildthrough.proxy.errors import ProxyError, UnknownProject
+from buildthrough.proxy.mirror import file_resource
+from buildthrough.proxy.own_index import OwnIndex, copy_for_builds
 from buildthrough.proxy.publication import publish
+from buildthrough.proxy.sdists import find_sdist, wanted_sdist
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,77 +29,11 @@ if TYPE_CHECKING:
     from buildthrough.builders.sandbox import Limits, Sandbox
     from buildthrough.builders.target import Target
     from buildthrough.builders.workshop import Workshop
-    from buildthrough.proxy.blobs import Blob, BlobStore
+    from buildthrough.proxy.blobs import BlobStore
     from buildthrough.proxy.catalog import Catalog
     from buildthrough.proxy.downloads import Downloads
-    from buildthrough.proxy.entry import Entry, ProjectFiles
+    from buildthrough.proxy.entry import Entry
     from buildthrough.proxy.mirror import Mirror
-
-log = logs.logger("building")
-
-_METADATA_BYTES = 16 << 20
-
-
-class MirrorIndex:
-    """Our own index, as `buildthrough.builders.requirements.Index`: upstream's files and the wheels that we built."""
-
-    def __init__(self, mirror: Mirror, downloads: Downloads, catalog: Catalog, built: BlobStore) -> None:
-        self._mirror = mirror
-        self._downloads = downloads
-        self._catalog = catalog
-        self._built = built
-
-    async def files(self, project: str) -> Sequence[ListedFile]:
-        """Return what a client of our page sees."""
-        try:
-            listed = await self._mirror.files(project)
-        except UnknownProject:
-            return ()
-        except ProxyError as fault:
-            raise InfrastructureFault("infra.index", fault.sentence) from fault
-        if listed.status == "quarantined":
-            return ()
-        ours = overlay(listed, await self._catalog.wheels(project))
-        return (
-            *(_listed(entry) for entry in listed.entries),
-            *(
-                ListedFile(
-                    filename=addition.wheel.filename,
-                    path=f"built/{addition.wheel.path}",
-                    sha256=addition.wheel.sha256,
-                    requires_python=addition.wheel.requires_python,
-                    yanked=addition.yanked is not False,
-                    has_core_metadata=True,
-                )
-                for addition in ours
-            ),
-        )
-
-    async def core_metadata(self, project: str, file: ListedFile) -> bytes:
-        """Return METADATA from the sidecar where there is one, else from the wheel."""
-        if file.has_core_metadata:
-            blob = await self._blob(project, file, metadata=True)
-            return await asyncio.to_thread(blob.path.read_bytes)
-        blob = await self._blob(project, file, metadata=False)
-        return await asyncio.to_thread(_metadata_of, blob.path, file.filename)
-
-    async def fetch(self, project: str, file: ListedFile, folder: Path) -> Path:
-        """Copy the file into the folder; a copy, because the store's files are not for a builder's eyes."""
-        blob = await self._blob(project, file, metadata=False)
-        return await asyncio.to_thread(_copy, blob.path, folder / file.filename)
-
-    async def _blob(self, project: str, file: ListedFile, *, metadata: bool) -> Blob:
-        try:
-            if file.path.startswith("built/"):
-                suffix = ".metadata" if metadata else ""
-                return (await self._mirror.built_wheel(project, file.sha256 or "", file.filename + suffix))[0]
-            current, _ = await self._mirror.current(project)
-            entry = next((one for one in current.page.files.entries if one.path == file.path), None)
-            if entry is None:
-                raise NotFound(f"Upstream no longer lists {file.filename}.")
-            return await self._downloads.blob(metadata_resource(entry) if metadata else file_resource(entry))
-        except ProxyError as fault:
-            raise InfrastructureFault("infra.index", f"{file.filename}: {fault.sentence}") from fault
 
 
 class Building:
@@ -131,7 +62,7 @@ class Building:
         self._limits = limits
         self._max_wheel_bytes = max_wheel_bytes
         self._work = work
-        self._index = MirrorIndex(mirror, downloads, catalog, built)
+        self._index = OwnIndex(mirror, downloads, catalog)
 
     async def make(self, build: Build, sandbox: Sandbox, build_log: BuildLog) -> CheckedWheel:
         """Build the wheel of a claimed build. Raise the families of `buildthrough.builders.faults`."""
@@ -204,7 +135,7 @@ class Building:
             blob = await self._downloads.blob(file_resource(entry))
         except ProxyError as fault:
             raise InfrastructureFault("infra.upstream", fault.sentence) from fault
-        return await asyncio.to_thread(_copy, blob.path, folder / entry.filename)
+        return await asyncio.to_thread(copy_for_builds, blob.path, folder / entry.filename)
 
     async def _still_wanted(self, request: BuildRequest, target: Target) -> Entry:
         """Return the sdist's entry as upstream lists it now. Raise `Cancelled` where there is nothing to build."""
@@ -214,64 +145,9 @@ class Building:
             raise Cancelled("cancelled.removed", f"Upstream no longer has {request.project}.") from fault
         except ProxyError as fault:
             raise InfrastructureFault("infra.upstream", fault.sentence) from fault
-        entry = next(
-            (one for one in files.entries if (one.filename, one.sha256) == (request.sdist, request.sdist_sha256)), None
-        )
-        if entry is None or files.status == "quarantined":
-            raise Cancelled("cancelled.removed", f"Upstream no longer lists this {request.sdist}.")
-        if entry.yanked is not False:
-            raise Cancelled("cancelled.yanked", f"Upstream has yanked {request.sdist}.")
-        for other in files.entries:
-            identity = wheel_identity(other.filename)
-            if identity and identity[1] == request.version and rank(other.filename, target.environment) is not None:
-                raise Cancelled("cancelled.superseded", f"Upstream itself has a wheel that fits: {other.filename}.")
-        return entry
-
-
-def find_sdist(files: ProjectFiles, version: str) -> Entry | None:
-    """Return the sdist of a normalised version that is built from: ``.tar.gz`` before ``.zip`` (PEP 625)."""
-    sdists = [
-        entry
-        for entry in files.entries
-        if sdist_identity(entry.filename) == (files.project, version) and entry.sha256 is not None
-    ]
-    return min(sdists, key=lambda entry: (entry.yanked is not False, entry.filename.endswith(".zip")), default=None)
-
-
-def _listed(entry: Entry) -> ListedFile:
-    return ListedFile(
-        filename=entry.filename,
-        path=entry.path,
-        sha256=entry.sha256,
-        requires_python=entry.requires_python,
-        yanked=entry.yanked is not False,
-        has_core_metadata=entry.core_metadata is not False,
-    )
-
-
-def _metadata_of(path: Path, filename: str) -> bytes:
-    """Read METADATA from a wheel that upstream lists, for an index without sidecars (PEP 427)."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = [
-                one
-                for one in archive.infolist()
-                if one.filename.count("/") == 1 and one.filename.endswith(".dist-info/METADATA")
-            ]
-            if len(members) == 1:
-                with archive.open(members[0]) as file:
-                    return file.read(_METADATA_BYTES)
-    except (zipfile.BadZipFile, OSError, NotImplementedError, EOFError) as error:
-        raise PackageFault("requires", "deps.broken-wheel", f"{filename} is no readable wheel: {error}") from error
-    raise PackageFault("requires", "deps.broken-wheel", f"{filename} has no METADATA file.")
+        return wanted_sdist(files, request, target.environment)
 
 
 def _make_afresh(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o755, parents=True)
-
-
-def _copy(source: Path, destination: Path) -> Path:
-    shutil.copyfile(source, destination)
-    destination.chmod(0o644)
-    return destination

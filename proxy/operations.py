@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from packaging.version import InvalidVersion, Version
 
+from buildthrough.builders.faults import Cancelled
 from buildthrough.builders.request import BuildRequest
 from buildthrough.builders.schedule import QueueFull
 from buildthrough.proxy import logs, names
-from buildthrough.proxy.building import find_sdist
 from buildthrough.proxy.entry import sdist_identity
 from buildthrough.proxy.errors import BadRequest, Conflict, NotFound, UnknownProject
 from buildthrough.proxy.purge import purge
+from buildthrough.proxy.sdists import find_sdist, wanted_sdist
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -102,6 +103,10 @@ class Operations:
         request = BuildRequest(
             project=project, version=wanted, sdist=entry.filename, sdist_sha256=entry.sha256, target=chosen.slug
         )
+        try:
+            wanted_sdist(files, request, chosen.environment)
+        except Cancelled as reason:
+            raise Conflict(f"There is nothing to build: {reason.line}") from reason
         for wheel in await self._catalog.wheels(project):
             if (wheel.sdist_sha256, wheel.target) == (request.sdist_sha256, request.target):
                 raise Conflict(f"{wheel.filename} is built already; purge it to have it built again.")

@@ -1,15 +1,10 @@
-"""The composition: which implementation stands behind each port, what starts in which order, and how it stops."""
+"""The composition: which implementation stands behind each port, and what is opened in which order."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
-import logging
 import os
-import signal
-import sys
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,25 +13,22 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from buildthrough.builders.build_log import BuildLog
-from buildthrough.builders.database import Database, DatabaseFault
+from buildthrough.builders.database import Database
 from buildthrough.builders.pool import Pool
 from buildthrough.builders.queue import SqlQueue
 from buildthrough.builders.retry import FailureMemory, RetryPolicy
 from buildthrough.builders.sandbox import Limits
 from buildthrough.builders.workshop import Workshop, open_workshop
 from buildthrough.config.pip import find_index
-from buildthrough.config.schema import SettingsError
 from buildthrough.proxy import logs
 from buildthrough.proxy.api import MAX_BODY_BYTES, Api, Readiness
 from buildthrough.proxy.blobs import LocalBlobs
 from buildthrough.proxy.building import Building
 from buildthrough.proxy.catalog import SqlCatalog
-from buildthrough.proxy.connection import Runner
 from buildthrough.proxy.current import CurrentPages
 from buildthrough.proxy.downloads import Downloads
 from buildthrough.proxy.errors import StorageFault
 from buildthrough.proxy.eviction import Eviction
-from buildthrough.proxy.folder import DataFolder, StartError, temporary_work
 from buildthrough.proxy.metrics import Metrics
 from buildthrough.proxy.mirror import Mirror
 from buildthrough.proxy.misses import Misses
@@ -45,21 +37,17 @@ from buildthrough.proxy.pages import PageStore
 from buildthrough.proxy.projects import Projects
 from buildthrough.proxy.publication import clean_up, put_bytes
 from buildthrough.proxy.upstream import HttpUpstream
-from buildthrough.proxy.web import MAX_HEADER_BYTES, MAX_LINE_BYTES, Index, boundary
+from buildthrough.proxy.web import Index, boundary
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncIterator, Coroutine
 
     from buildthrough.config.schema import Settings
+    from buildthrough.proxy.folder import DataFolder
 
-log = logs.logger("server")
+log = logs.logger("wiring")
 
-_THREADS = 32
-"""Blocking calls that may be under way at once."""
 _DOWNLOADS = 64
-_SWITCH_SECONDS = 0.0005
-"""How long a thread that reads a big page may hold the interpreter while the event loop waits; a request waits several
-times. With Python's own 5 ms, a page of 10 MB held up others for half a second (``bench/stall.py``)."""
 _EVICTION_SECONDS = 60.0
 _DAY = 86_400.0
 
@@ -82,56 +70,6 @@ class Assembly:
 
     application: web.Application
     store: Store
-
-
-def serve(settings: Settings) -> int:
-    """Run until SIGTERM or SIGINT and return the exit code. Raise `StartError`."""
-    with (
-        closing(logs.configure(settings.log.level, settings.log.format)),
-        asyncio.Runner(loop_factory=_loop_factory()) as runner,
-    ):
-        return runner.run(_serve(settings))
-
-
-def diagnose(settings: Settings) -> tuple[list[str], bool]:
-    """Say in plain words what this machine can isolate and build, and whether it can. Raise `StartError`."""
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_diagnose(settings))
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    if sys.implementation.name != "cpython":
-        return None
-    import uvloop  # noqa: PLC0415 - PyPy has none
-
-    return uvloop.new_event_loop
-
-
-async def _serve(settings: Settings) -> int:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="blocking"))
-    folder = DataFolder(settings.storage.dir)
-    with folder.held(), folder.work(settings.build.work_dir) as work:
-        try:
-            async with AsyncExitStack() as stack:
-                workshop = await _open_workshop(settings, work)
-                assembly = await assemble(settings, folder, workshop, work=work, stop=stop, stack=stack)
-                await stack.enter_async_context(listening(settings, folder, assembly.application))
-                sys.setswitchinterval(_SWITCH_SECONDS)
-                gc.freeze()  # what is alive now stays: full collections need not look at it, and are shorter
-                await stop.wait()
-                log.info("stopping: requests finish, builds go back to the queue")
-        except DatabaseFault as fault:
-            raise StartError(fault.sentence) from fault
-        except StorageFault as fault:
-            raise StartError(fault.sentence) from fault
-        except SettingsError as error:
-            raise StartError(str(error)) from error
-    log.info("stopped")
-    return 0
 
 
 async def assemble(
@@ -241,7 +179,8 @@ async def _upstream(settings: Settings, metrics: Metrics) -> AsyncIterator[HttpU
         yield upstream
 
 
-async def _open_workshop(settings: Settings, work: Path) -> Workshop:
+async def open_builders(settings: Settings, work: Path) -> Workshop:
+    """Find out what can be built here, and say it in the log."""
     build = settings.build
     workshop = await open_workshop(
         work,
@@ -300,54 +239,6 @@ def _pool(
         clean=building.clean,
         stop_seconds=settings.server.shutdown_seconds,
     )
-
-
-@asynccontextmanager
-async def listening(settings: Settings, folder: DataFolder, application: web.Application) -> AsyncIterator[None]:
-    """Take requests; at the end take no more, and let those under way finish."""
-    server = settings.server
-    runner = Runner(
-        application,
-        access_log=logging.getLogger("aiohttp.access") if settings.log.access else None,
-        shutdown_timeout=server.shutdown_seconds,
-        handler_cancellation=False,
-        max_field_size=MAX_HEADER_BYTES,
-        max_line_size=MAX_LINE_BYTES,
-    )
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, server.host, server.port, backlog=1024)
-        try:
-            await site.start()
-        except OSError as error:
-            reason = error.strerror or error
-            raise StartError(
-                f"The address {server.host}:{server.port} cannot be listened on ({reason}); choose another with --port."
-            ) from error
-        host, port = runner.addresses[0][:2]
-        url = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
-        with folder.announced(url):
-            log.info("listening", index=f"{url}simple/", data=str(folder.path))
-            yield
-    finally:
-        await runner.cleanup()
-
-
-async def _diagnose(settings: Settings) -> tuple[list[str], bool]:
-    with temporary_work(settings.build.work_dir) as work:
-        workshop = await _open_workshop(settings, work)
-    return _describe(workshop), bool(workshop.targets)
-
-
-def _describe(workshop: Workshop) -> list[str]:
-    isolation = workshop.isolation
-    lines = [f"isolation level {isolation.level}" if isolation.can_build else "builds are off; pass-through works"]
-    lines += [f"  - {sentence}" for sentence in isolation.sentences]
-    if isolation.can_build:
-        lines.append("targets" if workshop.targets else "no target: nothing can be built")
-        lines += [f"  - {target.slug} with {target.interpreter.executable}" for target in workshop.targets]
-        lines += ["notes", *(f"  - {sentence}" for sentence in workshop.sentences)] if workshop.sentences else []
-    return lines
 
 
 async def _evict_for_ever(eviction: Eviction) -> None:

@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = options.settings_of(arguments).settings
     # The other commands start without the web server and the database.
     from buildthrough.proxy.folder import StartError  # noqa: PLC0415
-    from buildthrough.proxy.wiring import diagnose  # noqa: PLC0415
+    from buildthrough.proxy.server import diagnose  # noqa: PLC0415
 
     try:
         findings, can_build = diagnose(settings)

@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = options.settings_of(arguments).settings
     # The other commands start without the web server and the database.
     from buildthrough.proxy.folder import StartError  # noqa: PLC0415
-    from buildthrough.proxy.wiring import serve  # noqa: PLC0415
+    from buildthrough.proxy.server import serve  # noqa: PLC0415
 
     try:
         return serve(settings)

@@ -26,7 +26,8 @@ from buildthrough.builders.workshop import Workshop
 from buildthrough.config.load import load
 from buildthrough.proxy.folder import DataFolder
 from buildthrough.proxy.publication import publish
-from buildthrough.proxy.wiring import assemble, listening
+from buildthrough.proxy.server import listening
+from buildthrough.proxy.wiring import assemble
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

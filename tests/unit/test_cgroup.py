@@ -59,9 +59,31 @@ def test_version_2_gets_its_limits_and_gives_its_counters(tmp_path, monkeypatch)
     assert group.usage() == Usage(peak_bytes=900, oom_kills=2)
 
 
+def test_builds_take_only_the_processors_that_nobody_wants(tmp_path, monkeypatch):
+    parents = {name: tmp_path / name for name in ("memory", "pids", "cpu")}
+    for parent in parents.values():
+        parent.mkdir()
+    group = Cgroup(Hierarchy(version=1, **parents), 0)
+    name = f"buildthrough-{os.getpid()}-0"
+    monkeypatch.setattr(cgroup, "_remove", lambda _: None)
+    monkeypatch.setattr(type(tmp_path), "mkdir", _like_the_kernel)
+    group.create(memory_bytes=1000, processes=20)
+    assert (parents["cpu"] / name / "cpu.idle").read_text() == "1"
+    assert (parents["pids"] / name / "pids.max").read_text() == "20"
+    assert group.procs == tuple(parent / name / "cgroup.procs" for parent in parents.values())
+
+
 def _like_the_kernel(folder):
     os.mkdir(folder)  # noqa: PTH102 # Path.mkdir is what is replaced
-    for name in ("memory.max", "memory.swap.max", "memory.oom.group", "pids.max", "cgroup.procs"):
+    for name in (
+        "memory.max",
+        "memory.swap.max",
+        "memory.oom.group",
+        "pids.max",
+        "cgroup.procs",
+        "cpu.idle",
+        "memory.limit_in_bytes",
+    ):
         (folder / name).write_text("")
 
 

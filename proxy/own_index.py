@@ -1,0 +1,122 @@
+"""Our own index, asked in-process for build requirements: upstream's files and the wheels that we built."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import zipfile
+from typing import TYPE_CHECKING
+
+from buildthrough.builders.faults import InfrastructureFault, PackageFault
+from buildthrough.builders.requirements import ListedFile
+from buildthrough.proxy.errors import NotFound, ProxyError, UnknownProject
+from buildthrough.proxy.mirror import file_resource, metadata_resource
+from buildthrough.proxy.overlay import overlay
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from buildthrough.proxy.blobs import Blob
+    from buildthrough.proxy.catalog import Catalog
+    from buildthrough.proxy.downloads import Downloads
+    from buildthrough.proxy.entry import Entry
+    from buildthrough.proxy.mirror import Mirror
+
+_METADATA_BYTES = 16 << 20
+
+
+class OwnIndex:
+    """Our own index, as `buildthrough.builders.requirements.Index`: upstream's files and the wheels that we built."""
+
+    def __init__(self, mirror: Mirror, downloads: Downloads, catalog: Catalog) -> None:
+        self._mirror = mirror
+        self._downloads = downloads
+        self._catalog = catalog
+
+    async def files(self, project: str) -> Sequence[ListedFile]:
+        """Return what a client of our page sees."""
+        try:
+            listed = await self._mirror.files(project)
+        except UnknownProject:
+            return ()
+        except ProxyError as fault:
+            raise InfrastructureFault("infra.index", fault.sentence) from fault
+        if listed.status == "quarantined":
+            return ()
+        ours = overlay(listed, await self._catalog.wheels(project))
+        return (
+            *(_listed(entry) for entry in listed.entries),
+            *(
+                ListedFile(
+                    filename=addition.wheel.filename,
+                    path=f"built/{addition.wheel.path}",
+                    sha256=addition.wheel.sha256,
+                    requires_python=addition.wheel.requires_python,
+                    yanked=addition.yanked is not False,
+                    has_core_metadata=True,
+                )
+                for addition in ours
+            ),
+        )
+
+    async def core_metadata(self, project: str, file: ListedFile) -> bytes:
+        """Return METADATA from the sidecar where there is one, else from the wheel."""
+        if file.has_core_metadata:
+            blob = await self._blob(project, file, metadata=True)
+            return await asyncio.to_thread(blob.path.read_bytes)
+        blob = await self._blob(project, file, metadata=False)
+        return await asyncio.to_thread(_metadata_of, blob.path, file.filename)
+
+    async def fetch(self, project: str, file: ListedFile, folder: Path) -> Path:
+        """Copy the file into the folder; a copy, because the store's files are not for a builder's eyes."""
+        blob = await self._blob(project, file, metadata=False)
+        return await asyncio.to_thread(copy_for_builds, blob.path, folder / file.filename)
+
+    async def _blob(self, project: str, file: ListedFile, *, metadata: bool) -> Blob:
+        try:
+            if file.path.startswith("built/"):
+                suffix = ".metadata" if metadata else ""
+                return (await self._mirror.built_wheel(project, file.sha256 or "", file.filename + suffix))[0]
+            current, _ = await self._mirror.current(project)
+            entry = next((one for one in current.page.files.entries if one.path == file.path), None)
+            if entry is None:
+                raise NotFound(f"Upstream no longer lists {file.filename}.")
+            return await self._downloads.blob(metadata_resource(entry) if metadata else file_resource(entry))
+        except ProxyError as fault:
+            raise InfrastructureFault("infra.index", f"{file.filename}: {fault.sentence}") from fault
+
+
+def _listed(entry: Entry) -> ListedFile:
+    return ListedFile(
+        filename=entry.filename,
+        path=entry.path,
+        sha256=entry.sha256,
+        requires_python=entry.requires_python,
+        yanked=entry.yanked is not False,
+        has_core_metadata=entry.core_metadata is not False,
+    )
+
+
+def _metadata_of(path: Path, filename: str) -> bytes:
+    """Read METADATA from a wheel that upstream lists, for an index without sidecars (PEP 427)."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [
+                one
+                for one in archive.infolist()
+                if one.filename.count("/") == 1 and one.filename.endswith(".dist-info/METADATA")
+            ]
+            if len(members) == 1:
+                with archive.open(members[0]) as file:
+                    return file.read(_METADATA_BYTES)
+    except (zipfile.BadZipFile, OSError, NotImplementedError, EOFError) as error:
+        raise PackageFault("requires", "deps.broken-wheel", f"{filename} is no readable wheel: {error}") from error
+    raise PackageFault("requires", "deps.broken-wheel", f"{filename} has no METADATA file.")
+
+
+def copy_for_builds(source: Path, destination: Path) -> Path:
+    """Copy a file so that the user that builds can read it. Blocking."""
+    shutil.copyfile(source, destination)
+    destination.chmod(0o644)
+    return destination
