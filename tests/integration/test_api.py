@@ -184,6 +184,12 @@ async def test_builds_that_cannot_be_asked_for(idle, sdist):
     assert (answer.status, wheel.filename in answer.sentence) == (409, True)
 
 
+async def test_what_upstream_has_yanked_is_not_built_when_asked_for(idle, pypi, sdist):
+    pypi.yank(sdist.filename, "broken")
+    answer = await idle.operate("/api/v1/builds", {"name": "demo", "version": "1.0"})
+    assert (answer.status, "yanked" in answer.sentence) == (409, True)
+
+
 async def test_a_giant_body_is_refused(idle):
     body = io.BytesIO(b'{"project": "' + b"x" * (10 << 20) + b'"}')
     answer = await idle.ask("/api/v1/purge", "POST", data=body, Authorization=f"Bearer {TOKEN}")
