@@ -73,9 +73,7 @@ async def find_targets(*, named: Sequence[Path], search_path: str, is_readable: 
             found.append(answer)
     if silent:
         shown = ", ".join(silent[:_MOST_SHOWN]) + (", …" if len(silent) > _MOST_SHOWN else "")
-        sentences.append(
-            f"{len(silent)} files on PATH are called like a Python but are none of 3.8 or later: {shown}."
-        )
+        sentences.append(f"{len(silent)} files on PATH are called like a Python but are none of 3.8 or later: {shown}.")
     targets = await asyncio.to_thread(choose_targets, found, is_readable)
     sentences += [
         f"{target.slug}: {target.interpreter.executable} has no Python.h, so only packages without C code can be built."
