@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     build = options.connect(arguments).post("builds", body)
     number, state = text(build.get("id")), text(build.get("state"))
     what = f"{text(build.get('project'))} {text(build.get('version'))} for {text(build.get('target'))}"
-    print(escape(f"Build {number} of {what} is {state}. Follow it with: buildthrough log {number}"))
+    print(escape(f"Build {number} of {what} is {state}. Its log, once it has ended: buildthrough log {number}"))
     return 0
 
 
