@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import sys
+import traceback
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import BinaryIO
 
 LONGEST_LINE = 300
@@ -55,6 +59,26 @@ class HostLine:
     def fault(self, kind: str, line: str) -> None:
         """Tell why there will be no wheel."""
         self._say({"t": "fault", "kind": kind, "stage": self.stage, "line": line[:LONGEST_LINE]})
+
+    @contextmanager
+    def told_of_faults(self) -> Iterator[None]:
+        """Tell the host of whatever is raised inside, and end the process with exit code 1 then."""
+        try:
+            yield
+        except Fault as fault:
+            self.fault(fault.kind, fault.line)
+        except Refused:
+            print("==> the host ends the build", flush=True)
+        except OSError as problem:
+            traceback.print_exc()
+            full = problem.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+            self.fault("limit.disk" if full else "driver", f"{problem.strerror}: {problem.filename}")
+        except Exception as problem:  # noqa: BLE001 # told to the host, which blames itself for it
+            traceback.print_exc()
+            self.fault("driver", f"{type(problem).__name__}: {problem}")
+        else:
+            return
+        sys.exit(1)
 
     def hand_out(self, name: str, file: BinaryIO) -> None:
         """Send the wheel: its name and size, then its bytes."""

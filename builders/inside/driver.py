@@ -7,12 +7,10 @@ interpreter. Arguments: a JSON object (see `Plan`), the file descriptor of the a
 from __future__ import annotations
 
 import email.parser
-import errno
 import json
 import os
 import stat
 import sys
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, TypeVar
 
@@ -20,7 +18,7 @@ from build import BuildBackendException, BuildException, ProjectBuilder
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from buildthrough.builders.inside import compilers
-from buildthrough.builders.inside.dialogue import Fault, HostLine, Refused
+from buildthrough.builders.inside.dialogue import Fault, HostLine
 from buildthrough.builders.inside.processes import hide, run
 from buildthrough.builders.inside.unpack import unpack
 
@@ -60,25 +58,12 @@ def main() -> None:
     plan: Plan = json.loads(sys.argv[1])
     host = HostLine(int(sys.argv[2]), int(sys.argv[3]))
     os.umask(0o022)
-    try:
+    with host.told_of_faults():
         hide()
-        _build(plan, host)
-    except Fault as fault:
-        host.fault(fault.kind, fault.line)
-    except Refused:
-        print("==> the host ends the build", flush=True)
-    except HookFailed:
-        host.fault(*_why_hook_failed())
-    except OSError as problem:
-        traceback.print_exc()
-        full = problem.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-        host.fault("limit.disk" if full else "driver", f"{problem.strerror}: {problem.filename}")
-    except Exception as problem:  # noqa: BLE001 # told to the host, which blames itself for it
-        traceback.print_exc()
-        host.fault("driver", f"{type(problem).__name__}: {problem}")
-    else:
-        return
-    sys.exit(1)
+        try:
+            _build(plan, host)
+        except HookFailed as failure:
+            raise Fault(*_why_hook_failed()) from failure
 
 
 def _build(plan: Plan, host: HostLine) -> None:

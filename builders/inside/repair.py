@@ -5,7 +5,6 @@ Arguments: a JSON object (see `Plan`), the file descriptor of the answers, the o
 
 from __future__ import annotations
 
-import errno
 import json
 import re
 import subprocess
@@ -52,7 +51,7 @@ def main() -> None:
     plan: Plan = json.loads(sys.argv[1])
     host = HostLine(int(sys.argv[2]), int(sys.argv[3]))
     host.enter("repair", Path(plan["wheel"]).name)
-    try:
+    with host.told_of_faults():
         hide()
         native = f"linux_{plan['arch']}"
         wheel = _unclaim(Path(plan["wheel"]), native)
@@ -63,18 +62,6 @@ def main() -> None:
             wheel = _claim(wheel, _lowest(plan["system"], plan["arch"]), native)
         with wheel.open("rb") as file:
             host.hand_out(wheel.name, file)
-    except Fault as fault:
-        host.fault(fault.kind, fault.line)
-    except OSError as problem:
-        traceback.print_exc()
-        full = problem.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-        host.fault("limit.disk" if full else "driver", f"{problem.strerror}: {problem.filename}")
-    except Exception as problem:  # noqa: BLE001 # told to the host, which blames itself for it
-        traceback.print_exc()
-        host.fault("driver", f"{type(problem).__name__}: {problem}")
-    else:
-        return
-    sys.exit(1)
 
 
 def _unclaim(wheel: Path, native: str) -> Path:
