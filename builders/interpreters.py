@@ -36,7 +36,7 @@ class Discovery:
     """What was found on this machine."""
 
     own: Interpreter
-    """The interpreter that runs this server; the driver inside the sandbox runs on it as well."""
+    """The interpreter that runs this server; the driver inside the sandbox runs on one of its environment."""
     targets: tuple[Target, ...]
     """What can be built for: the server's own environment first, then in the order of discovery."""
     sentences: tuple[str, ...]

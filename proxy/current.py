@@ -6,6 +6,7 @@ Upstream's failure never shrinks it: the last good page is used, marked stale, a
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 import time
 from dataclasses import dataclass, field
@@ -49,6 +50,14 @@ class Rendered:
     etag: str
     wheels: tuple[BuiltWheel, ...]
     """The built wheels that it was made with."""
+
+    @classmethod
+    def of(cls, body: bytes, wheels: tuple[BuiltWheel, ...] = (), *, compress: bool) -> Rendered:
+        """Compress a body if so wanted, and name it by its content. Takes a thread's time for a long one."""
+        tag = hashlib.sha256(body).hexdigest()[:32]
+        if compress:
+            return cls(body=gzip.compress(body, 6, mtime=0), etag=f'"{tag}-gzip"', wheels=wheels)
+        return cls(body=body, etag=f'"{tag}"', wheels=wheels)
 
 
 @dataclass(slots=True, kw_only=True)

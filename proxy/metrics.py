@@ -85,7 +85,7 @@ class Metrics:
         found.inc()
 
     def file(self, reason: str) -> None:
-        """Count one upstream file asked for: kept, joined, fetched, failed."""
+        """Count one upstream file asked for: kept, joined, fetched, absent, failed."""
         self._files.labels(reason).inc()
 
     def upstream(self, kind: str, seconds: float, outcome: str) -> None:

@@ -8,8 +8,6 @@ and dies with its sdist's listing; upstream's failure never shrinks the index.
 from __future__ import annotations
 
 import asyncio
-import gzip
-import hashlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -187,8 +185,4 @@ def metadata_resource(entry: Entry) -> Resource:
 
 
 def _render_body(page: Page, form: Form, root: str, wheels: tuple[BuiltWheel, ...], *, compress: bool) -> Rendered:
-    body = render(page, form, overlay(page.files, wheels), root=root)
-    tag = hashlib.sha256(body).hexdigest()[:32]
-    if compress:
-        return Rendered(body=gzip.compress(body, 6, mtime=0), etag=f'"{tag}-gzip"', wheels=wheels)
-    return Rendered(body=body, etag=f'"{tag}"', wheels=wheels)
+    return Rendered.of(render(page, form, overlay(page.files, wheels), root=root), wheels, compress=compress)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
-import hashlib
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -113,8 +111,4 @@ class Projects:
 
 
 def _render(answer: PageAnswer, form: Form, *, compress: bool) -> Rendered:
-    body = render_project_list(answer, form)
-    tag = hashlib.sha256(body).hexdigest()[:32]
-    if compress:
-        return Rendered(body=gzip.compress(body, 6, mtime=0), etag=f'"{tag}-gzip"', wheels=())
-    return Rendered(body=body, etag=f'"{tag}"', wheels=())
+    return Rendered.of(render_project_list(answer, form), compress=compress)
