@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from yarl import URL
 
 from buildthrough.proxy.errors import UpstreamInvalid
+
+_INDEX = "/simple/"
 
 
 def target(url: str) -> URL:
@@ -16,6 +20,18 @@ def target(url: str) -> URL:
     if parsed.scheme not in {"http", "https"} or not parsed.host:
         raise UpstreamInvalid("Upstream lists a file at what is no http address.")
     return parsed.with_fragment(None)
+
+
+def json_api_url(index: URL, project: str, version: str | None) -> URL | None:
+    """Return where PyPI's JSON API speaks of a project, or of one release of it: beside the index, ``/simple/``.
+
+    None where the index has another place, so that the API's is not known. The index's address ends in a slash.
+    """
+    text = str(index)
+    if not text.endswith(_INDEX):
+        return None
+    release = "" if version is None else f"/{quote(version, safe='')}"
+    return URL(f"{text.removesuffix(_INDEX)}/pypi/{quote(project, safe='')}{release}/json", encoded=True)
 
 
 def shown(url: URL) -> str:

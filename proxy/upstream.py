@@ -12,7 +12,7 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from buildthrough.proxy.address import shown, target
+from buildthrough.proxy.address import json_api_url, shown, target
 from buildthrough.proxy.attempts import Attempts
 from buildthrough.proxy.coding import decode
 from buildthrough.proxy.errors import NotFound, UnknownProject, UpstreamInvalid, UpstreamUnavailable
@@ -69,6 +69,13 @@ class Upstream(Protocol):
         """
         ...
 
+    async def json_api(self, project: str, version: str | None, etag: str | None) -> PageAnswer | None:
+        """Return what PyPI's JSON API says of a project or of one release; None where it is still what the ETag names.
+
+        Raise `NotFound` where upstream has no such API or no such release, `UpstreamUnavailable` or `UpstreamInvalid`.
+        """
+        ...
+
     def file(self, url: str, offset: int = 0) -> AbstractAsyncContextManager[FileAnswer]:
         """Open a file. Raise `NotFound` where upstream says so (404, 410), else `UpstreamUnavailable`."""
         ...
@@ -99,7 +106,8 @@ class HttpUpstream:
         """Take the index's URL, and two sessions with `auto_decompress` off: one that keeps connections, and one
         that never does, for second attempts: one bad node of a CDN is not got round on the same connection.
 
-        ``observe`` is called once per question: ``page``, ``file`` (until it begins) or ``size``; seconds; the outcome.
+        ``observe`` is called once per question: ``page``, ``json``, ``file`` (until it begins) or ``size``; seconds; the
+        outcome.
         """  # noqa: D205 - two sentences of the same weight
         parsed = URL(url)
         if parsed.scheme not in {"http", "https"} or not parsed.host:
@@ -159,10 +167,23 @@ class HttpUpstream:
     async def page(self, project: str | None, etag: str | None) -> PageAnswer | None:
         """Ask for a page, JSON before HTML; it is decoded here, in bounds, and never half."""
         url = self._url if project is None else URL(f"{self._url}{quote(project, safe='')}/", encoded=True)
-        headers = {"Accept": ACCEPT, "Accept-Encoding": "gzip, deflate"}
+        try:
+            return await self._document("page", url, ACCEPT, etag)
+        except NotFound as fault:
+            raise UnknownProject("Upstream does not know this project.") from fault
+
+    async def json_api(self, project: str, version: str | None, etag: str | None) -> PageAnswer | None:
+        """Ask beside the index, where PyPI has it."""
+        url = json_api_url(self._url, project, version)
+        if url is None:
+            raise NotFound("Upstream has no JSON API that we know of: its index's address does not end in /simple/.")
+        return await self._document("json", url, "application/json", etag)
+
+    async def _document(self, kind: str, url: URL, accept: str, etag: str | None) -> PageAnswer | None:
+        headers = {"Accept": accept, "Accept-Encoding": "gzip, deflate"}
         if etag is not None:
             headers["If-None-Match"] = etag
-        with observed("page", self._observe) as observation:
+        with observed(kind, self._observe) as observation:
             with upstream_faults(url):
                 async with asyncio.timeout(self._page_seconds):
                     answer = await self._attempts.run(lambda session: self._page(session, url, headers), url)
@@ -198,10 +219,7 @@ class HttpUpstream:
         async with self._request(session, "GET", url, headers) as response:
             if response.status == 304 and "If-None-Match" in headers:  # noqa: PLR2004
                 return None
-            try:
-                check(response, url)
-            except NotFound as fault:
-                raise UnknownProject("Upstream does not know this project.") from fault
+            check(response, url)
             raw = await self._body(response)
         body = await asyncio.to_thread(decode, raw, response.headers.get("Content-Encoding", ""), self._max_page_bytes)
         return PageAnswer(

@@ -38,7 +38,7 @@ async def serve_file(request: web.Request) -> web.Response:
 @pytest.fixture(params=["http", "fake"])
 async def upstream(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Upstream, str]]:
     application = web.Application()
-    for path in ("/simple/", "/simple/six/"):
+    for path in ("/simple/", "/simple/six/", "/pypi/six/json", "/pypi/six/1.0/json"):
         application.router.add_get(path, serve_page)
     application.router.add_get("/file", serve_file)
     runner = web.AppRunner(application)
@@ -53,6 +53,10 @@ async def upstream(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Upstre
         for project, path in ((None, ""), ("six", "six/")):
             url = f"{root}/simple/{path}"
             fake.pages[project] = PageAnswer(body=BODY, content_type=TYPE, url=url, etag='"one"', last_serial="42")
+        for version, path in ((None, ""), ("1.0", "1.0/")):
+            url = f"{root}/pypi/six/{path}json"
+            answer = PageAnswer(body=BODY, content_type=TYPE, url=url, etag='"one"', last_serial="42")
+            fake.releases["six", version] = answer
         fake.files[f"{root}/file"] = FILE
         yield fake, root
     await runner.cleanup()
@@ -71,6 +75,17 @@ async def test_pages(upstream: tuple[Upstream, str], project: str | None, path: 
 async def test_an_unknown_project(upstream: tuple[Upstream, str]) -> None:
     with pytest.raises(UnknownProject):
         await upstream[0].page("unknown", None)
+
+
+@pytest.mark.parametrize(("version", "path"), [(None, ""), ("1.0", "1.0/")])
+async def test_the_json_api(upstream: tuple[Upstream, str], version: str | None, path: str) -> None:
+    client, root = upstream
+    url = f"{root}/pypi/six/{path}json"
+    expected = PageAnswer(body=BODY, content_type=TYPE, url=url, etag='"one"', last_serial="42")
+    assert await client.json_api("six", version, None) == expected
+    assert await client.json_api("six", version, '"one"') is None
+    with pytest.raises(NotFound):
+        await client.json_api("six", "2.0", None)
 
 
 @pytest.mark.parametrize("offset", [0, 1, 255_999])

@@ -33,7 +33,7 @@ from packaging.utils import (
 from packaging.version import InvalidVersion
 
 from tests.fakes.faults import Fault, send
-from tests.fakes.simple_pages import CONTENT_TYPES, content_type_for, project_list, project_page
+from tests.fakes.simple_pages import CONTENT_TYPES, content_type_for, project_list, project_page, release_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -134,6 +134,7 @@ class FakePyPI:
         gzip: bool = True,
         unknown_keys: bool = True,
         api_version: str = "1.4",
+        json_api: bool = True,
     ) -> None:
         self.form: Form = form
         self.etags = etags
@@ -143,6 +144,7 @@ class FakePyPI:
         self.gzip = gzip
         self.unknown_keys = unknown_keys
         self.api_version = api_version
+        self.json_api = json_api
         self.projects: dict[str, FakeProject] = {}
         self.requests: list[LoggedRequest] = []
         self._faults: list[tuple[str, Fault]] = []
@@ -387,6 +389,8 @@ class FakePyPI:
             return self._page(request, path.removeprefix("/simple/"))
         if path.startswith("/packages/"):
             return self._file(path)
+        if path.startswith("/pypi/") and self.json_api:
+            return self._release(request, path.split("/")[2:])
         return _not_found()
 
     def _list(self, request: web.BaseRequest) -> web.Response:
@@ -406,6 +410,15 @@ class FakePyPI:
         if key not in project.rendered:
             project.rendered[key] = (project_page(self, project, content_type), "")
         return self._respond(request, project.rendered[key][0], content_type, serial=project.serial)
+
+    def _release(self, request: web.BaseRequest, parts: list[str]) -> web.Response:
+        project = self.projects.get(canonicalize_name(parts[0]))
+        if project is None or parts[-1] != "json" or len(parts) not in {2, 3} or project.status == "quarantined":
+            return _not_found()
+        body = release_json(self, project, parts[1] if len(parts) == 3 else None)
+        if body is None:
+            return _not_found()
+        return self._respond(request, body, "application/json", serial=project.serial)
 
     def _respond(self, request: web.BaseRequest, body: bytes, content_type: str, *, serial: int) -> web.Response:
         headers = {

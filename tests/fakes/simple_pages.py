@@ -119,3 +119,38 @@ def _html_link(index: FakePyPI, file: FakeFile) -> str:
     if index.unknown_keys:
         marks += ' data-x-later="kept"'
     return f'<a href="{_url(index, file)}#sha256={file.sha256}"{marks}>{file.filename}</a><br />\n'
+
+
+def release_json(index: FakePyPI, project: FakeProject, version: str | None) -> bytes | None:
+    """Write what PyPI's JSON API says of a project, or of one release; None where there is no such release."""
+    releases: dict[str, list[dict[str, Any]]] = {}
+    for file in sorted(project.listed, key=lambda file: (file.version or "", file.filename)):
+        releases.setdefault(file.version or "0", []).append(_release_file(index, file))
+    wanted = max(releases, default=None) if version is None else version
+    if wanted is None or wanted not in releases:
+        return None
+    urls = releases[wanted]
+    info = {"name": project.name, "version": wanted, "description": '{"url": "no file"}', "yanked": urls[0]["yanked"]}
+    body: dict[str, Any] = {"info": info, "last_serial": project.serial}
+    if version is None:
+        body["releases"] = {**releases, "0.0.1": []}
+    body |= {"urls": urls, "vulnerabilities": [{"id": "X-1", "fixed_in": ["1.1"]}]}
+    if index.unknown_keys:
+        body["x-later"] = {"urls": [1, 2.50, None, "\u00e9\u4e2d"]}
+    return json.dumps(body, indent=1).encode()
+
+
+def _release_file(index: FakePyPI, file: FakeFile) -> dict[str, Any]:
+    return {
+        "comment_text": "",
+        "digests": {"blake2b_256": "00" * 32, "md5": "00" * 16, "sha256": file.sha256},
+        "filename": file.filename,
+        "packagetype": "bdist_wheel" if file.filename.endswith(".whl") else "sdist",
+        "requires_python": file.requires_python,
+        "size": file.size,
+        "upload_time": file.upload_time[:19],
+        "upload_time_iso_8601": file.upload_time,
+        "url": f"{index.url}/{file.path}",
+        "yanked": bool(file.yanked),
+        "yanked_reason": file.yanked if isinstance(file.yanked, str) else None,
+    }

@@ -18,6 +18,8 @@ class FakeUpstream:
 
     def __init__(self) -> None:
         self.pages: dict[str | None, PageAnswer] = {}
+        self.releases: dict[tuple[str, str | None], PageAnswer] = {}
+        """What the JSON API answers."""
         self.files: dict[str, bytes] = {}
         self.asked: list[tuple[str | None, str | None]] = []
         self.opened: list[tuple[str, int]] = []
@@ -43,6 +45,13 @@ class FakeUpstream:
         answer = self.pages.get(project)
         if answer is None:
             raise UnknownProject("Upstream does not know this project.")
+        return None if etag is not None and etag == answer.etag else answer
+
+    async def json_api(self, project: str, version: str | None, etag: str | None) -> PageAnswer | None:
+        self._check()
+        answer = self.releases.get((project, version))
+        if answer is None:
+            raise NotFound("Upstream does not have this release.")
         return None if etag is not None and etag == answer.etag else answer
 
     @asynccontextmanager
