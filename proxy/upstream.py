@@ -106,8 +106,8 @@ class HttpUpstream:
         """Take the index's URL, and two sessions with `auto_decompress` off: one that keeps connections, and one
         that never does, for second attempts: one bad node of a CDN is not got round on the same connection.
 
-        ``observe`` is called once per question: ``page``, ``json``, ``file`` (until it begins) or ``size``; seconds; the
-        outcome.
+        ``observe`` is called once per question: ``page``, ``json``, ``file`` (until it begins), ``size``; seconds;
+        the outcome.
         """  # noqa: D205 - two sentences of the same weight
         parsed = URL(url)
         if parsed.scheme not in {"http", "https"} or not parsed.host:
