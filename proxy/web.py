@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
-from buildthrough.builders.database import DatabaseFault
 from buildthrough.proxy import logs, names
-from buildthrough.proxy.errors import NotFound, ProxyError, StorageFault, Unauthorized
+from buildthrough.proxy.boundary import CORS
+from buildthrough.proxy.errors import NotFound
 from buildthrough.proxy.negotiation import accepts_gzip, choose
-from buildthrough.proxy.transfer import outcome, send
+from buildthrough.proxy.transfer import send
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from aiohttp.typedefs import Middleware
-
-    from buildthrough.proxy.metrics import Metrics
     from buildthrough.proxy.mirror import Mirror, ServedPage
     from buildthrough.proxy.misses import Misses
     from buildthrough.proxy.negotiation import Representation
     from buildthrough.proxy.projects import Projects
-
-    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 log = logs.logger("web")
 
@@ -34,8 +26,7 @@ MAX_HEADER_BYTES = 256 << 10
 """Longest header field that is read; a User-Agent of that size is answered like any unknown client."""
 MAX_LINE_BYTES = 16 << 10
 
-_CORS = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "X-PyPI-Last-Serial"}
-_PAGE_HEADERS = CIMultiDict({**_CORS, hdrs.CACHE_CONTROL: "no-cache", hdrs.VARY: "Accept, Accept-Encoding"})
+_PAGE_HEADERS = CIMultiDict({**CORS, hdrs.CACHE_CONTROL: "no-cache", hdrs.VARY: "Accept, Accept-Encoding"})
 _FILE_CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "Content-Length, Content-Range, Accept-Ranges",
@@ -62,6 +53,7 @@ class Index:
         """Return all routes: a contract for years, since lock files hold their URLs."""
         routes = [
             web.get("/", self.welcome),
+            web.route("*", "/legacy/", self.upload),
             web.get("/files/{project}/{path:.+}", self.file),
             web.get("/built/{project}/{sha256:[0-9a-f]{64}}/{filename}", self.built),
         ]
@@ -77,6 +69,10 @@ class Index:
     async def welcome(self, request: web.Request) -> web.Response:
         """Say what this is."""
         return web.Response(text=_WELCOME.format(url=request.url.with_path("/")))
+
+    async def upload(self, request: web.Request) -> web.Response:
+        """Refuse what would be an upload: twine's address is ``/legacy/`` on PyPI."""
+        raise web.HTTPMethodNotAllowed(request.method, ())
 
     async def add_slash(self, request: web.Request) -> web.Response:
         """Redirect to the one address of a page, in one step (PEP 503)."""
@@ -136,61 +132,6 @@ class Index:
         return await send(request, blob, sha256=digest, content_type=content_type, headers=_FILE_CORS)
 
 
-def boundary(metrics: Metrics) -> Middleware:
-    """Return the one middleware: errors become sentences, and every answer is counted."""
-
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        began = time.perf_counter()
-        status = 500
-        try:
-            response = await handler(request)
-            status = outcome(response)
-        except web.HTTPException as answer:
-            status = answer.status
-            if answer.status < web.HTTPBadRequest.status_code:
-                raise
-            return _refusal(request, status, f"{answer.status} {answer.reason}.", answer)
-        except ProxyError as fault:
-            status = fault.status
-            if status >= web.HTTPInternalServerError.status_code:
-                log.warning("a request failed", path=request.path, status=status, fault=fault.sentence)
-            return _refusal(request, status, fault.sentence, fault)
-        except DatabaseFault as fault:
-            status = StorageFault.status
-            log.exception("the catalog failed", path=request.path)
-            return _refusal(request, status, fault.sentence, fault)
-        except ConnectionError:
-            status = 499  # as nginx counts a client that left
-            raise
-        except Exception:
-            log.exception("a request failed for a reason that nobody foresaw", path=request.path)
-            return _refusal(request, status, "The server failed on this request; its log says why.", None)
-        else:
-            return response
-        finally:
-            metrics.request(_route(request), request.method, status, time.perf_counter() - began)
-
-    return middleware
-
-
-def _route(request: web.Request) -> str:
-    resource = request.match_info.route.resource
-    return resource.canonical if resource is not None else "none"
-
-
-def _refusal(request: web.Request, status: int, sentence: str, cause: Exception | None) -> web.Response:
-    headers = dict(_CORS)
-    if isinstance(cause, Unauthorized):
-        headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
-    if isinstance(cause, web.HTTPMethodNotAllowed):
-        headers[hdrs.ALLOW] = ", ".join(sorted(cause.allowed_methods))
-    headers[hdrs.CACHE_CONTROL] = "no-cache"
-    if request.path.startswith("/api/"):
-        return web.json_response({"error": sentence}, status=status, headers=headers)
-    return web.Response(text=sentence + "\n", status=status, headers=headers)
-
-
 @lru_cache(maxsize=4096)
 def _valid_name(name: str) -> str:
     if not names.is_valid(name):
@@ -200,7 +141,7 @@ def _valid_name(name: str) -> str:
 
 def _moved(request: web.Request, location: str) -> web.Response:
     query = request.rel_url.raw_query_string  # as it came: decoded, it could hold a line break or lose a plus sign
-    headers = {**_CORS, hdrs.LOCATION: f"{location}?{query}" if query else location, hdrs.CACHE_CONTROL: "no-cache"}
+    headers = {**CORS, hdrs.LOCATION: f"{location}?{query}" if query else location, hdrs.CACHE_CONTROL: "no-cache"}
     return web.Response(status=301, headers=headers)
 
 

@@ -23,6 +23,7 @@ from buildthrough.config.pip import find_index
 from buildthrough.proxy import logs
 from buildthrough.proxy.api import MAX_BODY_BYTES, Api, Readiness
 from buildthrough.proxy.blobs import LocalBlobs
+from buildthrough.proxy.boundary import boundary
 from buildthrough.proxy.building import Building
 from buildthrough.proxy.catalog import SqlCatalog
 from buildthrough.proxy.current import CurrentPages
@@ -37,7 +38,7 @@ from buildthrough.proxy.pages import PageStore
 from buildthrough.proxy.projects import Projects
 from buildthrough.proxy.publication import clean_up, put_bytes
 from buildthrough.proxy.upstream import HttpUpstream
-from buildthrough.proxy.web import Index, boundary
+from buildthrough.proxy.web import Index
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine

@@ -230,10 +230,10 @@ async def test_queries_and_ids_that_are_none(idle):
 
 async def test_other_methods_are_refused(idle):
     for path, method, allowed in (
-        ("/api/v1/builds", "DELETE", "GET, HEAD, POST"),
-        ("/api/v1/purge", "GET", "POST"),
-        ("/api/v1/targets", "POST", "GET, HEAD"),
-        ("/metrics", "POST", "GET, HEAD"),
+        ("/api/v1/builds", "DELETE", "GET, HEAD, OPTIONS, POST"),
+        ("/api/v1/purge", "GET", "OPTIONS, POST"),
+        ("/api/v1/targets", "POST", "GET, HEAD, OPTIONS"),
+        ("/metrics", "POST", "GET, HEAD, OPTIONS"),
     ):
         answer = await idle.ask(path, method)
         assert (answer.status, answer.headers["Allow"]) == (405, allowed)

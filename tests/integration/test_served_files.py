@@ -130,7 +130,7 @@ async def test_other_methods_are_refused(site, wheel, method):
     for path in (path_of(wheel), "/simple/demo/", "/simple/", f"/built/demo/{'0' * 64}/demo-1.0-py3-none-any.whl"):
         answer = await site.ask(path, method)
         assert answer.status == 405
-        assert answer.headers["Allow"] == "GET, HEAD"
+        assert answer.headers["Allow"] == "GET, HEAD, OPTIONS"
         assert answer.sentence
 
 
