@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from buildthrough.proxy.blobs import BlobStore
     from buildthrough.proxy.catalog import Catalog
     from buildthrough.proxy.downloads import Downloads
-    from buildthrough.proxy.entry import Entry
     from buildthrough.proxy.mirror import Mirror
+    from buildthrough.proxy.resource import Resource
 
 
 class Building:
@@ -72,10 +72,10 @@ class Building:
             raise InfrastructureFault(
                 "infra.no-target", f"This machine no longer has an interpreter for {request.target}."
             )
-        entry = await self._still_wanted(request, target)
+        resource = await self._still_wanted(request, target)
         folder = self._folder(build)
         await asyncio.to_thread(_make_afresh, folder)
-        sdist = await self._sdist(entry, folder)
+        sdist = await self._sdist(resource, folder / request.sdist)
 
         async def wheels_for(requirements: Sequence[str], into: Path) -> None:
             resolved = await resolve(requirements, target=target, index=self._index, folder=into)
@@ -130,22 +130,22 @@ class Building:
     def _folder(self, build: Build) -> Path:
         return self._work / f"build-{build.id}"
 
-    async def _sdist(self, entry: Entry, folder: Path) -> Path:
+    async def _sdist(self, resource: Resource, destination: Path) -> Path:
         try:
-            blob = await self._downloads.blob(file_resource(entry))
+            blob = await self._downloads.blob(resource)
         except ProxyError as fault:
             raise InfrastructureFault("infra.upstream", fault.sentence) from fault
-        return await asyncio.to_thread(copy_for_builds, blob.path, folder / entry.filename)
+        return await asyncio.to_thread(copy_for_builds, blob.path, destination)
 
-    async def _still_wanted(self, request: BuildRequest, target: Target) -> Entry:
-        """Return the sdist's entry as upstream lists it now. Raise `Cancelled` where there is nothing to build."""
+    async def _still_wanted(self, request: BuildRequest, target: Target) -> Resource:
+        """Return the sdist as upstream lists it now. Raise `Cancelled` where there is nothing to build."""
         try:
             files = await self._mirror.files(request.project)
         except UnknownProject as fault:
             raise Cancelled("cancelled.removed", f"Upstream no longer has {request.project}.") from fault
         except ProxyError as fault:
             raise InfrastructureFault("infra.upstream", fault.sentence) from fault
-        return wanted_sdist(files, request, target.environment)
+        return file_resource(wanted_sdist(files, request, target.environment), files)
 
 
 def _make_afresh(folder: Path) -> None:

@@ -159,7 +159,7 @@ class Download:
             await asyncio.sleep(RESUME_PAUSE * 2**attempt)
 
     async def _receive(self, upstream: Upstream, max_bytes: int) -> None:
-        async with upstream.file(self.resource.url, self._writer.size) as answer:
+        async with upstream.file(self.resource.url, self._writer.size, upstream=self.resource.upstream) as answer:
             self._expect(answer.size, max_bytes)
             skip = self._writer.size - answer.offset
             self._begun = True

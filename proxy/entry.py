@@ -62,6 +62,8 @@ class ProjectFiles:
     entries: tuple[Entry, ...]
     status: str | None = None
     """PEP 792 status, for example ``quarantined``."""
+    upstream: str = ""
+    """Which of several upstreams lists them. Empty where there is one."""
 
 
 @lru_cache(maxsize=65536)

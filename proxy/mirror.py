@@ -119,12 +119,12 @@ class Mirror:
         files = current.page.files
         entry = current.entry(path)
         if entry is not None:
-            resource = file_resource(entry)
+            resource = file_resource(entry, files)
         else:
             entry = current.entry(path.removesuffix(_METADATA)) if path.endswith(_METADATA) else None
             if entry is None or entry.core_metadata is False:
                 raise NotFound(f"{project}: upstream lists no file {path.rpartition('/')[2]} now.")
-            resource = metadata_resource(entry)
+            resource = metadata_resource(entry, files)
         if files.status == "quarantined":
             raise NotFound(f"{project} is quarantined upstream: none of its files is offered.")
         source = await self._downloads.obtain(resource)
@@ -171,17 +171,35 @@ class Mirror:
         return rendered
 
 
-def file_resource(entry: Entry) -> Resource:
-    """Return how to fetch a listed file and what it must be."""
-    return Resource(key=entry.sha256 or entry.url, url=entry.url, hashes=entry.hashes, size=entry.size)
+def file_resource(entry: Entry, files: ProjectFiles) -> Resource:
+    """Return how to fetch a file that these list, and what it must be."""
+    return Resource(
+        key=_key(files, entry.sha256 or entry.url),
+        url=entry.url,
+        upstream=files.upstream,
+        hashes=entry.hashes,
+        size=entry.size,
+    )
 
 
-def metadata_resource(entry: Entry) -> Resource:
+def metadata_resource(entry: Entry, files: ProjectFiles) -> Resource:
     """Return how to fetch a listed file's core metadata. The suffix goes to the path, as uv forms it (PEP 658)."""
     base, question, query = entry.url.partition("?")
     url = f"{base}{_METADATA}{question}{query}"
     hashes: Mapping[str, str] = {} if isinstance(entry.core_metadata, bool) else entry.core_metadata
-    return Resource(key=hashes.get("sha256") or url, url=url, hashes=hashes, size=None, is_sidecar=True)
+    return Resource(
+        key=_key(files, hashes.get("sha256") or url),
+        url=url,
+        upstream=files.upstream,
+        hashes=hashes,
+        size=None,
+        is_sidecar=True,
+    )
+
+
+def _key(files: ProjectFiles, name: str) -> str:
+    """One upstream's download is not to be held up by what another sends under the same name."""
+    return f"{files.upstream}\n{name}" if files.upstream else name
 
 
 def _render_body(page: Page, form: Form, root: str, wheels: tuple[BuiltWheel, ...], *, compress: bool) -> Rendered:

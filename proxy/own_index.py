@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from buildthrough.proxy.blobs import Blob
     from buildthrough.proxy.catalog import Catalog
     from buildthrough.proxy.downloads import Downloads
-    from buildthrough.proxy.entry import Entry
+    from buildthrough.proxy.entry import Entry, ProjectFiles
     from buildthrough.proxy.mirror import Mirror
+    from buildthrough.proxy.resource import Resource
 
 _METADATA_BYTES = 16 << 20
 
@@ -82,9 +83,13 @@ class OwnIndex:
             entry = next((one for one in current.page.files.entries if one.path == file.path), None)
             if entry is None:
                 raise NotFound(f"Upstream no longer lists {file.filename}.")
-            return await self._downloads.blob(metadata_resource(entry) if metadata else file_resource(entry))
+            return await self._downloads.blob(_resource(entry, current.page.files, metadata=metadata))
         except ProxyError as fault:
             raise InfrastructureFault("infra.index", f"{file.filename}: {fault.sentence}") from fault
+
+
+def _resource(entry: Entry, files: ProjectFiles, *, metadata: bool) -> Resource:
+    return metadata_resource(entry, files) if metadata else file_resource(entry, files)
 
 
 def _listed(entry: Entry) -> ListedFile:

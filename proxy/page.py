@@ -6,7 +6,7 @@ event loop beside it keeps running.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.message import Message
 from typing import TYPE_CHECKING
 
@@ -53,9 +53,8 @@ def read_page(answer: PageAnswer, project: str) -> Page:
         document = simple_json.read(text, answer.url, project)
     else:
         document = simple_html.read(text, answer.url, project)
-    return Page(
-        form=form, files=document.files, last_serial=answer.last_serial or document.last_serial, document=document
-    )
+    files = replace(document.files, upstream=answer.upstream)
+    return Page(form=form, files=files, last_serial=answer.last_serial or document.last_serial, document=document)
 
 
 def render(page: Page, form: Form, additions: Sequence[Addition], *, root: str = "../../") -> bytes:

@@ -228,6 +228,7 @@ def _write(answer: PageAnswer, at: float) -> bytes:
         "etag": answer.etag,
         "serial": answer.last_serial,
         "at": at,
+        "upstream": answer.upstream,
     }
     packer = zlib.compressobj(_LEVEL)
     return packer.compress(json.dumps(head).encode() + b"\n") + packer.compress(answer.body) + packer.flush()
@@ -242,5 +243,6 @@ def _read(record: bytes) -> StoredPage:
         url=str(told["url"]),
         etag=told["etag"],
         last_serial=told["serial"],
+        upstream=str(told.get("upstream", "")),
     )
     return StoredPage(answer=answer, fetched=float(told["at"]))

@@ -24,6 +24,8 @@ class Resource:
     key: str
     """Who asks for the same key shares one download."""
     url: str
+    upstream: str = ""
+    """Which of several upstreams lists it."""
     hashes: Mapping[str, str]
     """Lower-case hexadecimal digests by hashlib's name, as upstream lists them."""
     size: int | None
@@ -60,7 +62,14 @@ class Resource:
     @property
     def memory_key(self) -> str:
         """What names the bytes where their sha256 is not listed: another digest or size is another file."""
-        return "\n".join((self.url, str(self.size), *(f"{name}={self.hashes[name]}" for name in sorted(self.hashes))))
+        return "\n".join(
+            (
+                *filter(None, (self.upstream,)),
+                self.url,
+                str(self.size),
+                *(f"{name}={self.hashes[name]}" for name in sorted(self.hashes)),
+            )
+        )
 
 
 def _is_computable(name: str) -> bool:

@@ -45,6 +45,8 @@ class PageAnswer:
     etag: str | None
     last_serial: str | None
     """``X-PyPI-Last-Serial``, where upstream has it."""
+    upstream: str = ""
+    """Which of several upstreams sent it: its files are fetched there. Empty where there is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +78,14 @@ class Upstream(Protocol):
         """
         ...
 
-    def file(self, url: str, offset: int = 0) -> AbstractAsyncContextManager[FileAnswer]:
-        """Open a file. Raise `NotFound` where upstream says so (404, 410), else `UpstreamUnavailable`."""
+    def file(self, url: str, offset: int = 0, *, upstream: str = "") -> AbstractAsyncContextManager[FileAnswer]:
+        """Open a file that is listed on a page of this upstream, see `PageAnswer.upstream`.
+
+        Raise `NotFound` where upstream says so (404, 410), else `UpstreamUnavailable`.
+        """
         ...
 
-    async def size(self, url: str) -> int | None:
+    async def size(self, url: str, *, upstream: str = "") -> int | None:
         """Return a file's size without fetching it, None where upstream does not say. Raise as `file` does."""
         ...
 
@@ -191,7 +196,7 @@ class HttpUpstream:
         return answer
 
     @asynccontextmanager
-    async def file(self, url: str, offset: int = 0) -> AsyncIterator[FileAnswer]:
+    async def file(self, url: str, offset: int = 0, *, upstream: str = "") -> AsyncIterator[FileAnswer]:  # noqa: ARG002 - there is one
         """Open a file as it is: no coding is asked for, none is removed; the digest tells what is right."""
         address = target(url)
         async with AsyncExitStack() as stack:
@@ -201,7 +206,7 @@ class HttpUpstream:
                 )
             yield FileAnswer(size=_whole_size(response), offset=begin, chunks=_chunks(response, address))
 
-    async def size(self, url: str) -> int | None:
+    async def size(self, url: str, *, upstream: str = "") -> int | None:  # noqa: ARG002 - there is one
         """Ask by HEAD."""
         address = target(url)
 

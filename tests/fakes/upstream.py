@@ -55,7 +55,7 @@ class FakeUpstream:
         return None if etag is not None and etag == answer.etag else answer
 
     @asynccontextmanager
-    async def file(self, url: str, offset: int = 0) -> AsyncIterator[FileAnswer]:
+    async def file(self, url: str, offset: int = 0, *, upstream: str = "") -> AsyncIterator[FileAnswer]:
         self.opened.append((url, offset))
         data = self._bytes(url)
         begin = offset if self.grants_ranges else 0
@@ -63,7 +63,7 @@ class FakeUpstream:
         end = begin + self.breaks.pop(0) if self.breaks else None
         yield FileAnswer(size=size, offset=begin, chunks=self._chunks(url, data, begin, end))
 
-    async def size(self, url: str) -> int | None:
+    async def size(self, url: str, *, upstream: str = "") -> int | None:
         data = self._bytes(url)
         return len(data) if self.tells_size else None
 
