@@ -82,6 +82,7 @@ class Upstream:
     max_page_bytes: Bytes
     ca_file: str
     user_agent_contact: Annotated[str, Line()]
+    accept_older_serial: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +92,7 @@ class Server:
     host: Annotated[str, Line(may_be_empty=False)]
     port: Annotated[int, Between(0, 65535)]
     shutdown_seconds: Annotated[float, Between(0, 3600)]
+    public_url: Annotated[str, WebAddress()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ import codecs
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 _CHUNK = 1 << 18  # bytes decoded at a time, well under a millisecond
 _BATCH = 4096  # pieces joined at a time
@@ -50,6 +50,28 @@ def splice(text: str, edits: Iterable[Edit], root: str) -> bytes:
     whole += pieces
     whole.extend(text[i : i + _CHUNK].encode() for i in range(at, len(text), _CHUNK))
     return b"".join(whole)
+
+
+def cuts(spans: Sequence[tuple[int, int]], gone: Sequence[bool]) -> list[Edit]:
+    """Return the edits that take elements out of a list, with what stands between them and their neighbours.
+
+    ``spans`` is where the elements stand; the brackets around them, and the blanks inside, stay.
+    """
+    edits: list[Edit] = []
+    kept: int | None = None
+    at, count = 0, len(spans)
+    while at < count:
+        first = at
+        while at < count and gone[at]:
+            at += 1
+        if at > first:
+            begin = spans[first][0] if kept is None else kept
+            end = spans[at - 1][1] if kept is not None or at == count else spans[at][0]
+            edits.append(Edit(begin, end, "", rooted=False))
+        if at < count:
+            kept = spans[at][1]
+            at += 1
+    return edits
 
 
 def decode(body: bytes, charset: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -10,15 +11,15 @@ from multidict import CIMultiDict
 
 from buildthrough.proxy import logs, names
 from buildthrough.proxy.boundary import CORS
-from buildthrough.proxy.errors import NotFound
-from buildthrough.proxy.negotiation import accepts_gzip, choose
+from buildthrough.proxy.errors import BadRequest, NotFound
+from buildthrough.proxy.negotiation import Representation, accepts_gzip, choose
 from buildthrough.proxy.transfer import send
 
 if TYPE_CHECKING:
     from buildthrough.proxy.mirror import Mirror, ServedPage
     from buildthrough.proxy.misses import Misses
-    from buildthrough.proxy.negotiation import Representation
     from buildthrough.proxy.projects import Projects
+    from buildthrough.proxy.releases import Releases
 
 log = logs.logger("web")
 
@@ -31,6 +32,9 @@ _FILE_CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "Content-Length, Content-Range, Accept-Ranges",
 }
+_JSON_API = Representation(form="json", content_type="application/json")
+_version = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,99}").fullmatch
+_host = re.compile(r"[A-Za-z0-9._~:\[\]-]{1,300}").fullmatch
 _WELCOME = """\
 This is buildthrough, a build-through cache for Python packages.
 
@@ -44,10 +48,15 @@ Point pip or uv at its index:
 class Index:
     """The handlers of pages and files."""
 
-    def __init__(self, *, mirror: Mirror, projects: Projects, misses: Misses) -> None:
+    def __init__(
+        self, *, mirror: Mirror, projects: Projects, releases: Releases, misses: Misses, public_url: str = ""
+    ) -> None:
+        """Take the use cases, and the URL that clients know the server by, where it is not the one that they ask."""
         self._mirror = mirror
         self._projects = projects
+        self._releases = releases
         self._misses = misses
+        self._public_url = public_url and public_url.rstrip("/") + "/"
 
     def routes(self) -> list[web.RouteDef]:
         """Return all routes: a contract for years, since lock files hold their URLs."""
@@ -57,6 +66,8 @@ class Index:
             web.get("/files/{project}/{path:.+}", self.file),
             web.get("/built/{project}/{sha256:[0-9a-f]{64}}/{filename}", self.built),
         ]
+        for release in ("", "/{version}"):
+            routes += [web.get(f"/pypi/{{project}}{release}/json{slash}", self.json_api) for slash in ("", "/")]
         for prefix, page in (("", self.project_page), ("/upstream", self.strict_page)):
             routes += [  # in the order of use: they are tried one after another
                 web.get(f"{prefix}/simple/{{project}}/", page),
@@ -105,6 +116,27 @@ class Index:
         compress = accepts_gzip(given.get(hdrs.ACCEPT_ENCODING))
         page = await self._mirror.page(project, wanted.form, root=root, compress=compress, with_built=with_built)
         return _page_response(request, page, wanted, compress=compress)
+
+    async def json_api(self, request: web.Request) -> web.Response:
+        """Answer ``/pypi/<project>/json`` and ``/pypi/<project>/<version>/json``, where upstream has them."""
+        asked, version = request.match_info["project"], request.match_info.get("version")
+        project = _valid_name(asked)
+        if version is not None and not _version(version):
+            raise NotFound("This is no version: letters, digits, and . _ + ! - between them.")
+        if asked != project:
+            release = f"{project}/json" if version is None else f"../{project}/{version}/json"
+            return _moved(request, f"{'../' if request.path.endswith('/') else ''}../{release}")
+        compress = accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING))
+        page = await self._releases.page(project, version, root=self._root(request), compress=compress)
+        return _page_response(request, page, _JSON_API, compress=compress)
+
+    def _root(self, request: web.Request) -> str:
+        """Return the URL of the server's root, for answers whose readers expect absolute addresses."""
+        if self._public_url:
+            return self._public_url
+        if not _host(request.host):
+            raise BadRequest("The request's Host header is no host's name.")
+        return f"{request.scheme}://{request.host}/"
 
     async def file(self, request: web.Request) -> web.StreamResponse:
         """Answer ``/files/<project>/<path>``; a download of an sdist may be a miss."""

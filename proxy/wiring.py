@@ -37,6 +37,7 @@ from buildthrough.proxy.operations import Operations
 from buildthrough.proxy.pages import PageStore
 from buildthrough.proxy.projects import Projects
 from buildthrough.proxy.publication import clean_up, put_bytes
+from buildthrough.proxy.releases import Releases
 from buildthrough.proxy.upstream import HttpUpstream
 from buildthrough.proxy.web import Index
 
@@ -51,6 +52,8 @@ log = logs.logger("wiring")
 _DOWNLOADS = 64
 _EVICTION_SECONDS = 60.0
 _DAY = 86_400.0
+_RELEASES_SHARE = 8
+"""Part of the pages' memory that answers of the JSON API may fill beside it: few tools ask for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +104,14 @@ async def assemble(
     stack.push_async_callback(mirror.close)
     projects = Projects(upstream=upstream, pages=parts.pages, page_ttl=settings.upstream.page_ttl)
     stack.push_async_callback(projects.close)
+    releases = Releases(
+        upstream=upstream,
+        pages=parts.pages,
+        page_ttl=settings.upstream.page_ttl,
+        memory_bytes=settings.storage.memory_bytes // _RELEASES_SHARE,
+        accept_older=settings.upstream.accept_older_serial,
+    )
+    stack.push_async_callback(releases.close)
     pool = await stack.enter_async_context(
         _pool(settings, workshop, store=parts, mirror=mirror, downloads=downloads, work=work)
     )
@@ -118,7 +129,9 @@ async def assemble(
         cancel_running=pool.cancel,
     )
     await _start_task(_evict_for_ever(Eviction(parts.files, settings.storage.max_cached_bytes)), stack)
-    index = Index(mirror=mirror, projects=projects, misses=misses)
+    index = Index(
+        mirror=mirror, projects=projects, releases=releases, misses=misses, public_url=settings.server.public_url
+    )
     api = Api(
         operations=operations,
         metrics=metrics,

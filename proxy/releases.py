@@ -1,0 +1,214 @@
+"""The use case of PyPI's JSON API, ``/pypi/<project>/json``: passed on, kept, with its files pointed at us.
+
+The rules are those of pages: asked once by however many, fresh for as long, the last good answer where upstream fails,
+none that is older than what is known. What is kept in memory is bounded, and so is what lies on the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from buildthrough.proxy import logs, release_json
+from buildthrough.proxy.current import PATIENCE_SECONDS, Rendered
+from buildthrough.proxy.errors import NotFound, UpstreamFault, UpstreamInvalid
+from buildthrough.proxy.flight import Flights
+from buildthrough.proxy.mirror import ServedPage
+from buildthrough.proxy.serial import is_older
+from buildthrough.proxy.shelf import Shelf
+from buildthrough.proxy.splice import decode
+
+if TYPE_CHECKING:
+    from buildthrough.proxy.pages import PageStore
+    from buildthrough.proxy.release_json import ReleaseDocument
+    from buildthrough.proxy.upstream import PageAnswer, Upstream
+
+log = logs.logger("releases")
+
+_ABSENT_SECONDS = 60.0
+_PAUSE_SECONDS = 5.0
+_ABSENT_WEIGHT = 500
+_FILE_WEIGHT = 700
+"""Bytes that is kept of each file beside the text."""
+_MOST_RENDERS = 4
+"""Ways to write one answer that are kept: clients know the server by one address or two, with and without gzip."""
+
+Key = tuple[str, str | None]
+"""A project, and the version as it was asked for, or None for all of them."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Release:
+    """What upstream last said."""
+
+    document: ReleaseDocument
+    digest: bytes
+    etag: str | None
+    last_serial: str | None
+    checked: float
+    """When upstream last confirmed it, in seconds since the epoch."""
+    stale: bool = False
+    ask_after: float = 0.0
+    """Monotonic time before which upstream is left alone."""
+    renders: dict[tuple[str, bool], Rendered] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Absent:
+    sentence: str
+    until: float
+
+
+class Releases:
+    """The answers of upstream's JSON API."""
+
+    def __init__(
+        self,
+        *,
+        upstream: Upstream,
+        pages: PageStore,
+        page_ttl: float,
+        memory_bytes: int,
+        accept_older: bool = False,
+    ) -> None:
+        self._upstream = upstream
+        self._pages = pages
+        self._ttl = page_ttl
+        self._accept_older = accept_older
+        self._shelf: Shelf[Key, Release | _Absent] = Shelf(memory_bytes)
+        self._flights: Flights[Key, tuple[Release, bool]] = Flights()
+        self._asking: Flights[Key, Release] = Flights()
+
+    async def close(self) -> None:
+        """End what is under way."""
+        await self._flights.close()
+        await self._asking.close()
+
+    async def page(self, project: str, version: str | None, *, root: str, compress: bool) -> ServedPage:
+        """Return the answer about a project or a release. Raise `NotFound` or `UpstreamFault`.
+
+        ``root`` is the URL of the server's root, as the client knows it.
+        """
+        release, hit = await self.get(project, version)
+        rendered = release.renders.get((root, compress))
+        if rendered is None:
+            rendered = await asyncio.to_thread(_render, release.document, root, compress=compress)
+            while len(release.renders) >= _MOST_RENDERS:
+                del release.renders[next(iter(release.renders))]
+            release.renders[root, compress] = rendered
+        return ServedPage(rendered=rendered, last_serial=release.last_serial, stale=release.stale, hit=hit)
+
+    async def get(self, project: str, version: str | None) -> tuple[Release, bool]:
+        """Return what upstream last said, and whether that needed no question. Raise `NotFound` or `UpstreamFault`."""
+        key = project, version
+        known = self._shelf.get(key)
+        if isinstance(known, _Absent) and time.time() < known.until:
+            raise NotFound(known.sentence)
+        if isinstance(known, Release) and self._usable(known):
+            return known, True
+        return await self._flights.join(key, lambda: self._refresh(key))
+
+    def _usable(self, known: Release) -> bool:
+        return 0 <= time.time() - known.checked < self._ttl or time.monotonic() < known.ask_after
+
+    async def _refresh(self, key: Key) -> tuple[Release, bool]:
+        known = self._shelf.get(key)
+        if not isinstance(known, Release):
+            known = await self._load(key)
+            if known is not None and self._usable(known):
+                return known, True
+        if known is None:
+            return await self._asking.join(key, lambda: self._ask(key, None)), False
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                return await self._asking.join(key, lambda: self._ask(key, known)), False
+        except UpstreamFault as fault:
+            reason = fault.sentence
+        except TimeoutError:
+            reason = f"Upstream has not answered for {PATIENCE_SECONDS:g} seconds."
+        known.stale = True
+        known.ask_after = self._later()
+        log.warning("upstream failed, its last good answer is served", project=key[0], version=key[1], fault=reason)
+        return known, False
+
+    def _later(self) -> float:
+        return time.monotonic() + min(self._ttl, _PAUSE_SECONDS)
+
+    async def _ask(self, key: Key, known: Release | None) -> Release:
+        try:
+            answer = await self._upstream.json_api(*key, known.etag if known else None)
+        except NotFound as fault:
+            await self._pages.drop(_stored_as(key))
+            until = time.time() + min(self._ttl, _ABSENT_SECONDS)
+            self._shelf.put(key, _Absent(sentence=fault.sentence, until=until), _ABSENT_WEIGHT)
+            raise
+        return await self._take(key, known, answer)
+
+    async def _take(self, key: Key, known: Release | None, answer: PageAnswer | None) -> Release:
+        """Make what upstream answered current. Raise `UpstreamInvalid` where it is no answer of the API."""
+        now = time.time()
+        if answer is None:
+            if known is None:
+                raise UpstreamInvalid("Upstream answered that something is unchanged that was never asked for.")
+            return await self._confirm(key, known, now)
+        taken = await asyncio.to_thread(_read, answer, key, now)
+        if known is not None and taken.digest == known.digest:
+            known.etag = taken.etag
+            return await self._confirm(key, known, now)
+        if known is not None and not self._accept_older and is_older(taken.last_serial, known.last_serial):
+            known.stale, known.ask_after = False, self._later()
+            log.info("an older answer of upstream was not taken", project=key[0], version=key[1])
+            return known
+        self._keep(key, taken)
+        await self._pages.put(_stored_as(key), answer, now)
+        return taken
+
+    async def _confirm(self, key: Key, known: Release, now: float) -> Release:
+        known.checked, known.stale = now, False
+        await self._pages.renew(_stored_as(key), now)
+        return known
+
+    async def _load(self, key: Key) -> Release | None:
+        stored = await self._pages.get(_stored_as(key))
+        if stored is None:
+            return None
+        try:
+            release = await asyncio.to_thread(_read, stored.answer, key, stored.fetched)
+        except UpstreamInvalid as fault:
+            log.warning("a stored answer cannot be read and is asked for again", project=key[0], fault=fault.sentence)
+            return None
+        self._keep(key, release)
+        return release
+
+    def _keep(self, key: Key, release: Release) -> None:
+        files = sum(len(one) for one in release.document.lists)
+        text = sys.getsizeof(release.document.text)
+        self._shelf.put(key, release, text * (1 + _MOST_RENDERS) + files * _FILE_WEIGHT)
+
+
+def _stored_as(key: Key) -> str:
+    """Return its place among the stored pages: no project's name has a slash."""
+    return f"pypi/{key[0]}/{key[1] or ''}"
+
+
+def _read(answer: PageAnswer, key: Key, checked: float) -> Release:
+    try:
+        text = decode(answer.body, None)
+    except ValueError as error:
+        raise UpstreamInvalid("Upstream's answer cannot be decoded: JSON is UTF-8.") from error
+    document = release_json.read(text, answer.url, key[0])
+    return Release(
+        document=document,
+        digest=hashlib.sha256(f"{answer.url}\n".encode() + answer.body).digest(),
+        etag=answer.etag,
+        last_serial=answer.last_serial or document.last_serial,
+        checked=checked,
+    )
+
+
+def _render(document: ReleaseDocument, root: str, *, compress: bool) -> Rendered:
+    return Rendered.of(document.render(root), compress=compress)
