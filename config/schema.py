@@ -76,6 +76,9 @@ class Upstream:
 
     url: Annotated[str, WebAddress()] = field(repr=False)
     page_ttl: Annotated[float, Between(0, 1e9)]
+    max_stale: Annotated[float, Between(0, 1e9)]
+    patience_seconds: Seconds
+    stale_after_seconds: Seconds
     connect_seconds: Seconds
     read_seconds: Seconds
     retries: Annotated[int, Between(0, 20)]

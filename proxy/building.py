@@ -62,7 +62,7 @@ class Building:
         self._limits = limits
         self._max_wheel_bytes = max_wheel_bytes
         self._work = work
-        self._index = OwnIndex(mirror, downloads, catalog)
+        self._index = OwnIndex(mirror, downloads)
 
     async def make(self, build: Build, sandbox: Sandbox, build_log: BuildLog) -> CheckedWheel:
         """Build the wheel of a claimed build. Raise the families of `buildthrough.builders.faults`."""

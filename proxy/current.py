@@ -10,11 +10,12 @@ import gzip
 import hashlib
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from buildthrough.proxy import logs
 from buildthrough.proxy.errors import UnknownProject, UpstreamFault, UpstreamInvalid, UpstreamUnavailable
 from buildthrough.proxy.flight import Flights
+from buildthrough.proxy.freshness import HIT, MISS, REVALIDATED, Freshness
 from buildthrough.proxy.link import decoded
 from buildthrough.proxy.page import read_page
 from buildthrough.proxy.shelf import Shelf
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from buildthrough.proxy.negotiation import Form
     from buildthrough.proxy.page import Page
     from buildthrough.proxy.pages import PageStore
+    from buildthrough.proxy.patience import Patience
     from buildthrough.proxy.upstream import PageAnswer, Upstream
 
 log = logs.logger("current")
@@ -35,8 +37,6 @@ _ABSENT_SECONDS = 60.0
 """Longest time that an unknown project is taken for unknown without asking again."""
 _PAUSE_SECONDS = 5.0
 """Longest time that upstream is left alone after it failed, while there is a stale page to answer with."""
-PATIENCE_SECONDS: Final = 5.0
-"""How long clients wait for upstream where there is an old page to answer with: they give up themselves after 15."""
 _ABSENT_WEIGHT = 500
 _PAGE_WEIGHT = 4
 """Bytes in memory for each byte of a page: the text and what was read from it."""
@@ -77,6 +77,10 @@ class Current:
     renders: dict[tuple[Form, str, bool], Rendered] = field(default_factory=dict)
     by_path: dict[str, Entry] | None = None
 
+    def freshness(self, now: float) -> Freshness:
+        """Return how fresh it is where upstream is not asked."""
+        return Freshness.stale(now - self.checked) if self.stale else HIT
+
     def entry(self, path: str) -> Entry | None:
         """Return the file that is listed under this path, both percent-decoded once."""
         if self.by_path is None:
@@ -100,6 +104,7 @@ class CurrentPages:
         *,
         upstream: Upstream,
         pages: PageStore,
+        patience: Patience,
         page_ttl: float,
         memory_bytes: int,
         observe: Callable[[str], None] = lambda _reason: None,
@@ -107,11 +112,12 @@ class CurrentPages:
         """Use a page for ``page_ttl`` seconds without asking; keep so many bytes in memory."""
         self._upstream = upstream
         self._pages = pages
+        self._patience = patience
         self._ttl = page_ttl
         self._shelf: Shelf[str, Current | Absent] = Shelf(memory_bytes)
-        self._flights: Flights[str, tuple[Current, bool]] = Flights()
-        self._asking: Flights[str, Current] = Flights()
-        """Goes on where those who wait are given the old page."""
+        self._flights: Flights[str, tuple[Current, Freshness]] = Flights()
+        self._asking: Flights[str, tuple[Current, Freshness]] = Flights()
+        """Goes on where those who wait are given the old page, or are told to ask again."""
         self._observe = observe
 
     async def close(self) -> None:
@@ -119,8 +125,8 @@ class CurrentPages:
         await self._flights.close()
         await self._asking.close()
 
-    async def get(self, project: str) -> tuple[Current, bool]:
-        """Return the page as upstream last sent it, and whether that needed no question to upstream.
+    async def get(self, project: str) -> tuple[Current, Freshness]:
+        """Return the page as upstream last sent it, and how fresh that is.
 
         Raise `UnknownProject` or `UpstreamFault`.
         """
@@ -131,7 +137,7 @@ class CurrentPages:
             raise UnknownProject(f"Upstream has no project {project}.")
         if isinstance(known, Current) and self._usable(known, now):
             self._observe("stale" if known.stale else "fresh")
-            return known, True
+            return known, known.freshness(now)
         return await self._flights.join(project, lambda: self._refresh(project))
 
     async def ask(self, project: str) -> ProjectFiles:
@@ -150,29 +156,27 @@ class CurrentPages:
         fresh = 0 <= now - known.checked < self._ttl
         return fresh or (known.stale and time.monotonic() < known.ask_after)
 
-    async def _refresh(self, project: str) -> tuple[Current, bool]:
+    async def _refresh(self, project: str) -> tuple[Current, Freshness]:
         known = self._shelf.get(project)
         if not isinstance(known, Current):
             known = await self._load(project)
             if known is not None and self._usable(known, time.time()):
                 self._observe("stored")
-                return known, True
-        if known is None:
-            return await self._asking.join(project, lambda: self._ask(project, None)), False
+                return known, HIT
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                return await self._asking.join(project, lambda: self._ask(project, known)), False
+            asked = self._asking.join(project, lambda: self._ask(project, known))
+            return await self._patience.wait(asked, is_known=known is not None)
         except UpstreamFault as fault:
+            if known is None:
+                raise
             reason = fault.sentence
-        except TimeoutError:
-            reason = f"Upstream has not answered for {PATIENCE_SECONDS:g} seconds."
         known.stale = True
         known.ask_after = time.monotonic() + min(self._ttl, _PAUSE_SECONDS)
         self._observe("stale")
         log.warning("upstream failed, the last good page is served", project=project, fault=reason)
-        return known, False
+        return known, known.freshness(time.time())
 
-    async def _ask(self, project: str, known: Current | None) -> Current:
+    async def _ask(self, project: str, known: Current | None) -> tuple[Current, Freshness]:
         """Ask upstream, and make what it answers the current page."""
         try:
             return await self._take(project, known, await self._upstream.page(project, known.etag if known else None))
@@ -187,7 +191,7 @@ class CurrentPages:
                 self._observe("failed")
             raise
 
-    async def _take(self, project: str, known: Current | None, answer: PageAnswer | None) -> Current:
+    async def _take(self, project: str, known: Current | None, answer: PageAnswer | None) -> tuple[Current, Freshness]:
         """Make what upstream answered the current page. Raise `UpstreamInvalid` where it is none."""
         now = time.time()
         digest = None if answer is None else await asyncio.to_thread(_digest, answer)
@@ -197,7 +201,7 @@ class CurrentPages:
                 known.etag = answer.etag
             await self._pages.renew(project, now)
             self._observe("revalidated")
-            return known
+            return known, REVALIDATED
         if answer is None or digest is None:
             raise UpstreamInvalid("Upstream answered that a page is unchanged that was never asked for.")
         page = await asyncio.to_thread(read_page, answer, project)
@@ -205,7 +209,7 @@ class CurrentPages:
         self._shelf.put(project, current, len(answer.body) * _PAGE_WEIGHT)
         await self._pages.put(project, answer, now)
         self._observe("fetched")
-        return current
+        return current, MISS
 
     async def _load(self, project: str) -> Current | None:
         """Return the page that was stored by an earlier run, or was pushed out of memory."""

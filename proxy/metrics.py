@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from buildthrough.builders.request import Build
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_WINDOW_SECONDS = 300.0
 _SLOW = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600)
+
+
+class Lately:
+    """The highest of some values in the last five to ten minutes, in constant memory; 0 where there was none."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._window = 0
+        self._now = self._before = 0.0
+
+    def note(self, value: float) -> None:
+        """Take a value into account."""
+        self._turn()
+        self._now = max(self._now, value)
+
+    def highest(self) -> float:
+        """Return the highest value lately."""
+        self._turn()
+        return max(self._now, self._before)
+
+    def _turn(self) -> None:
+        window = int(self._clock() // _WINDOW_SECONDS)
+        if window != self._window:
+            self._before = self._now if window == self._window + 1 else 0.0
+            self._now, self._window = 0.0, window
 
 
 class Metrics:
@@ -33,6 +62,15 @@ class Metrics:
         self._pages = Counter(
             "buildthrough_pages", "Project pages, by where they came from.", ("reason",), registry=self.registry
         )
+        self._stale = Counter(
+            "buildthrough_stale_pages", "Old pages served because upstream fails.", registry=self.registry
+        )
+        self._oldest = Lately()
+        Gauge(
+            "buildthrough_stale_page_oldest_seconds",
+            "Age of the oldest page that was served in the last minutes because upstream fails.",
+            registry=self.registry,
+        ).set_function(self._oldest.highest)
         self._files = Counter(
             "buildthrough_files", "Upstream files, by where they came from.", ("reason",), registry=self.registry
         )
@@ -83,6 +121,11 @@ class Metrics:
         if found is None:
             found = self._page_reasons[reason] = self._pages.labels(reason)
         found.inc()
+
+    def stale(self, age: float) -> None:
+        """Count an old page that is served because upstream fails, and note its age in seconds."""
+        self._stale.inc()
+        self._oldest.note(age)
 
     def file(self, reason: str) -> None:
         """Count one upstream file asked for: kept, joined, fetched, absent, failed."""

@@ -23,7 +23,7 @@ from buildthrough.proxy.page import render
 from buildthrough.proxy.resource import Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from buildthrough.proxy.blobs import Blob, BlobStore
     from buildthrough.proxy.built import BuiltWheel
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from buildthrough.proxy.download import Download
     from buildthrough.proxy.downloads import Downloads
     from buildthrough.proxy.entry import Entry, ProjectFiles
+    from buildthrough.proxy.freshness import Freshness
     from buildthrough.proxy.negotiation import Form
+    from buildthrough.proxy.overlay import Addition
     from buildthrough.proxy.page import Page
 
 log = logs.logger("mirror")
@@ -46,9 +48,7 @@ class ServedPage:
 
     rendered: Rendered
     last_serial: str | None
-    stale: bool
-    hit: bool
-    """Whether it was answered without asking upstream."""
+    freshness: Freshness
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,15 @@ class Mirror:
         downloads: Downloads,
         catalog: Catalog,
         built: BlobStore,
+        max_stale: float,
+        observe_stale: Callable[[float], None] = lambda _age: None,
     ) -> None:
+        """List built wheels where upstream confirmed the page in the last ``max_stale`` seconds, or answers now.
+
+        ``observe_stale`` is told the age, in seconds, of each old page that is served.
+        """
+        self._max_stale = max_stale
+        self._observe_stale = observe_stale
         self._current = current
         self._downloads = downloads
         self._catalog = catalog
@@ -83,7 +91,7 @@ class Mirror:
         """End what is under way."""
         await self._rendering.close()
 
-    async def current(self, project: str) -> tuple[Current, bool]:
+    async def current(self, project: str) -> tuple[Current, Freshness]:
         """Return what upstream says, see `CurrentPages.get`."""
         return await self._current.get(project)
 
@@ -96,8 +104,10 @@ class Mirror:
 
         ``root`` is the relative way from the page to the server's root.
         """
-        current, hit = await self._current.get(project)
-        wheels = await self._catalog.wheels(project) if with_built else ()
+        current, freshness = await self._current.get(project)
+        if freshness.age is not None:
+            self._observe_stale(freshness.age)
+        wheels = await self._catalog.wheels(project) if with_built and freshness.within(self._max_stale) else ()
         rendered = current.renders.get((form, root, compress))
         if rendered is None or rendered.wheels is not wheels:
             rendered = await self._rendering.join(
@@ -107,11 +117,17 @@ class Mirror:
             if rendered.wheels is not wheels:  # joined one that began before the newest wheel was known
                 rendered = await self._render(project, current, form, root, wheels, compress=compress)
         serial = current.page.last_serial
-        return ServedPage(rendered=rendered, last_serial=serial, stale=current.stale, hit=hit)
+        return ServedPage(rendered=rendered, last_serial=serial, freshness=freshness)
 
     async def files(self, project: str) -> ProjectFiles:
         """Return what upstream lists for a project now. Raise `UnknownProject` or `UpstreamFault`."""
         return (await self._current.get(project))[0].page.files
+
+    async def listed(self, project: str) -> tuple[ProjectFiles, Sequence[Addition]]:
+        """Return what upstream lists for a project now, and the built wheels beside it. Raise as `files` does."""
+        current, freshness = await self._current.get(project)
+        files = current.page.files
+        return files, overlay(files, await self._catalog.wheels(project)) if freshness.within(self._max_stale) else ()
 
     async def file(self, project: str, path: str) -> ServedFile:
         """Return an upstream file or its core metadata by its percent-decoded path. Raise `NotFound` if unlisted."""

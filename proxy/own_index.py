@@ -11,14 +11,12 @@ from buildthrough.builders.faults import InfrastructureFault, PackageFault
 from buildthrough.builders.requirements import ListedFile
 from buildthrough.proxy.errors import NotFound, ProxyError, UnknownProject
 from buildthrough.proxy.mirror import file_resource, metadata_resource
-from buildthrough.proxy.overlay import overlay
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from buildthrough.proxy.blobs import Blob
-    from buildthrough.proxy.catalog import Catalog
     from buildthrough.proxy.downloads import Downloads
     from buildthrough.proxy.entry import Entry, ProjectFiles
     from buildthrough.proxy.mirror import Mirror
@@ -30,22 +28,20 @@ _METADATA_BYTES = 16 << 20
 class OwnIndex:
     """Our own index, as `buildthrough.builders.requirements.Index`: upstream's files and the wheels that we built."""
 
-    def __init__(self, mirror: Mirror, downloads: Downloads, catalog: Catalog) -> None:
+    def __init__(self, mirror: Mirror, downloads: Downloads) -> None:
         self._mirror = mirror
         self._downloads = downloads
-        self._catalog = catalog
 
     async def files(self, project: str) -> Sequence[ListedFile]:
         """Return what a client of our page sees."""
         try:
-            listed = await self._mirror.files(project)
+            listed, ours = await self._mirror.listed(project)
         except UnknownProject:
             return ()
         except ProxyError as fault:
             raise InfrastructureFault("infra.index", fault.sentence) from fault
         if listed.status == "quarantined":
             return ()
-        ours = overlay(listed, await self._catalog.wheels(project))
         return (
             *(_listed(entry) for entry in listed.entries),
             *(

@@ -11,13 +11,17 @@ from buildthrough.proxy import logs
 from buildthrough.proxy.current import Rendered
 from buildthrough.proxy.errors import UnknownProject, UpstreamFault, UpstreamInvalid
 from buildthrough.proxy.flight import Flights
+from buildthrough.proxy.freshness import HIT, MISS, REVALIDATED, Freshness
 from buildthrough.proxy.mirror import ServedPage
 from buildthrough.proxy.page import read_text
 from buildthrough.proxy.project_list import render_project_list
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from buildthrough.proxy.negotiation import Form
     from buildthrough.proxy.pages import PageStore
+    from buildthrough.proxy.patience import Patience
     from buildthrough.proxy.upstream import PageAnswer, Upstream
 
 log = logs.logger("projects")
@@ -35,49 +39,72 @@ class _Listing:
     ask_after: float = 0.0
     renders: dict[tuple[Form, bool], Rendered] = field(default_factory=dict)
 
+    def freshness(self, now: float) -> Freshness:
+        return Freshness.stale(now - self.checked) if self.stale else HIT
+
 
 class Projects:
     """Upstream's list of projects. The wheels that we build add nothing to it."""
 
-    def __init__(self, *, upstream: Upstream, pages: PageStore, page_ttl: float) -> None:
+    def __init__(
+        self,
+        *,
+        upstream: Upstream,
+        pages: PageStore,
+        patience: Patience,
+        page_ttl: float,
+        observe_stale: Callable[[float], None] = lambda _age: None,
+    ) -> None:
+        """Use the list for ``page_ttl`` seconds without asking; ``observe_stale`` is told of old ones served, by age."""
         self._upstream = upstream
         self._pages = pages
+        self._patience = patience
         self._ttl = page_ttl
+        self._observe_stale = observe_stale
         self._listing: _Listing | None = None
-        self._flights: Flights[object, _Listing] = Flights()
+        self._flights: Flights[object, tuple[_Listing, Freshness]] = Flights()
+        self._asking: Flights[object, tuple[_Listing, Freshness]] = Flights()
 
     async def close(self) -> None:
         """End what is under way."""
         await self._flights.close()
+        await self._asking.close()
 
     async def page(self, form: Form, *, compress: bool) -> ServedPage:
         """Return the list. Raise `UpstreamFault` where there is none to answer with."""
         listing = self._listing
-        hit = listing is not None and self._usable(listing)
-        if listing is None or not hit:
-            listing = await self._flights.join(_KEY, self._refresh)
+        if listing is not None and self._usable(listing):
+            freshness = listing.freshness(time.time())
+        else:
+            listing, freshness = await self._flights.join(_KEY, self._refresh)
+        if freshness.age is not None:
+            self._observe_stale(freshness.age)
         rendered = listing.renders.get((form, compress))
         if rendered is None:
             rendered = await asyncio.to_thread(_render, listing.answer, form, compress=compress)
             listing.renders[form, compress] = rendered
-        return ServedPage(rendered=rendered, last_serial=listing.answer.last_serial, stale=listing.stale, hit=hit)
+        return ServedPage(rendered=rendered, last_serial=listing.answer.last_serial, freshness=freshness)
 
     def _usable(self, listing: _Listing) -> bool:
         fresh = 0 <= time.time() - listing.checked < self._ttl
         return fresh or (listing.stale and time.monotonic() < listing.ask_after)
 
-    async def _refresh(self) -> _Listing:
+    async def _refresh(self) -> tuple[_Listing, Freshness]:
         known = self._listing or await self._load()
         if known is not None and self._usable(known):
-            return known
+            return known, known.freshness(time.time())
         try:
-            return await self._take(known, await self._ask(known))
+            asked = self._asking.join(_KEY, lambda: self._renew(known))
+            return await self._patience.wait(asked, is_known=known is not None)
         except UpstreamFault as fault:
             if known is None:
                 raise
             known.stale, known.ask_after = True, time.monotonic() + min(self._ttl, _PAUSE_SECONDS)
             log.warning("upstream failed, the last good project list is served", fault=fault.sentence)
-            return known
+            return known, known.freshness(time.time())
+
+    async def _renew(self, known: _Listing | None) -> tuple[_Listing, Freshness]:
+        return await self._take(known, await self._ask(known))
 
     async def _ask(self, known: _Listing | None) -> PageAnswer | None:
         try:
@@ -85,13 +112,13 @@ class Projects:
         except UnknownProject as fault:
             raise UpstreamInvalid("Upstream has no project list: upstream.url may be no index's address.") from fault
 
-    async def _take(self, known: _Listing | None, answer: PageAnswer | None) -> _Listing:
+    async def _take(self, known: _Listing | None, answer: PageAnswer | None) -> tuple[_Listing, Freshness]:
         """Make what upstream answered the current list. Raise `UpstreamInvalid` where it is none."""
         now = time.time()
         if known is not None and (answer is None or answer.body == known.answer.body):
             known.checked, known.stale = now, False
             await self._pages.renew(_KEY, now)
-            return known
+            return known, REVALIDATED
         if answer is None:
             raise UpstreamInvalid("Upstream answered that the project list is unchanged, but it was never asked for.")
         listing = _Listing(answer=answer, checked=now)
@@ -100,7 +127,7 @@ class Projects:
         listing.renders[form, False] = await asyncio.to_thread(_render, answer, form, compress=False)
         await self._pages.put(_KEY, answer, now)
         self._listing = listing
-        return listing
+        return listing, MISS
 
     async def _load(self) -> _Listing | None:
         stored = await self._pages.get(_KEY)

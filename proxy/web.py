@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
-from buildthrough.proxy import logs, names
+from buildthrough.proxy import freshness, logs, names
 from buildthrough.proxy.boundary import CORS
 from buildthrough.proxy.errors import BadRequest, NotFound
 from buildthrough.proxy.negotiation import Representation, accepts_gzip, choose
@@ -181,7 +181,7 @@ def _page_response(request: web.Request, page: ServedPage, wanted: Representatio
     etag = page.rendered.etag
     headers = _PAGE_HEADERS.copy()
     headers[hdrs.ETAG] = etag
-    headers["Cache-Status"] = _cache_status(page)
+    headers[freshness.HEADER] = page.freshness.header
     if page.last_serial is not None:
         headers["X-PyPI-Last-Serial"] = page.last_serial
     given = request.headers.get(hdrs.IF_NONE_MATCH)
@@ -191,13 +191,6 @@ def _page_response(request: web.Request, page: ServedPage, wanted: Representatio
     if compress:
         headers[hdrs.CONTENT_ENCODING] = "gzip"
     return web.Response(body=page.rendered.body, headers=headers)
-
-
-def _cache_status(page: ServedPage) -> str:
-    """Return the header of RFC 9211: where the answer came from."""
-    if page.stale:
-        return 'buildthrough; hit; ttl=-1; detail="upstream is down"'
-    return "buildthrough; hit" if page.hit else "buildthrough; fwd=stale"
 
 
 def _matches(if_none_match: str, etag: str) -> bool:

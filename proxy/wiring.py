@@ -35,6 +35,7 @@ from buildthrough.proxy.mirror import Mirror
 from buildthrough.proxy.misses import Misses
 from buildthrough.proxy.operations import Operations
 from buildthrough.proxy.pages import PageStore
+from buildthrough.proxy.patience import Patience
 from buildthrough.proxy.projects import Projects
 from buildthrough.proxy.publication import clean_up, put_bytes
 from buildthrough.proxy.releases import Releases
@@ -92,17 +93,32 @@ async def assemble(
     downloads = await stack.enter_async_context(
         Downloads.open(upstream, parts.files, limit=_DOWNLOADS, remember=parts.pages.digests, observe=metrics.file)
     )
+    patience = Patience(unknown=settings.upstream.patience_seconds, known=settings.upstream.stale_after_seconds)
     current = CurrentPages(
         upstream=upstream,
         pages=parts.pages,
+        patience=patience,
         page_ttl=settings.upstream.page_ttl,
         memory_bytes=settings.storage.memory_bytes,
         observe=metrics.page,
     )
     stack.push_async_callback(current.close)
-    mirror = Mirror(current=current, downloads=downloads, catalog=parts.catalog, built=parts.built)
+    mirror = Mirror(
+        current=current,
+        downloads=downloads,
+        catalog=parts.catalog,
+        built=parts.built,
+        max_stale=settings.upstream.max_stale,
+        observe_stale=metrics.stale,
+    )
     stack.push_async_callback(mirror.close)
-    projects = Projects(upstream=upstream, pages=parts.pages, page_ttl=settings.upstream.page_ttl)
+    projects = Projects(
+        upstream=upstream,
+        pages=parts.pages,
+        patience=patience,
+        page_ttl=settings.upstream.page_ttl,
+        observe_stale=metrics.stale,
+    )
     stack.push_async_callback(projects.close)
     releases = Releases(
         upstream=upstream,

@@ -57,6 +57,8 @@ class Fault:
     """Answer 302 to there."""
     delay: float = 0
     """Seconds before the status line."""
+    silence: Gate | None = None
+    """Say nothing before a test opens this gate."""
     cut_at: int | None = None
     """Close the connection after so many bytes of the body that was promised."""
     short: int = 0
@@ -90,6 +92,8 @@ async def send(request: web.BaseRequest, answer: web.Response | FakeFile, fault:
     """Send an answer with what the fault does to it."""
     if fault.delay:
         await asyncio.sleep(fault.delay)
+    if fault.silence is not None:
+        await fault.silence.pass_through()
     if fault.drop:
         _abort(request)
         return web.Response()

@@ -9,8 +9,7 @@ from tests.fakes.faults import Fault, Gate
 from tests.fakes.sdists import pure_sdist
 from tests.integration.assembled import JSON, serving
 
-from buildthrough.proxy import current
-
+CACHE = "X-Buildthrough-Cache"
 SDIST = "demo-1.0.tar.gz"
 FAULTS = {
     "500": Fault(status=500),
@@ -65,7 +64,7 @@ async def test_the_last_good_page_is_served(demo, impatient, fault):
     demo.fault("/simple/other/", FAULTS[fault])
     stale = await site.ask("/simple/demo/", Accept=JSON)
     assert (stale.status, stale.body) == (200, good.body)
-    assert stale.headers["Cache-Status"].startswith("buildthrough; hit; ttl=-1")
+    assert stale.headers[CACHE].startswith("stale; age=")
     assert stale.headers["ETag"] == good.headers["ETag"]
     unknown = await site.ask("/simple/other/", Accept=JSON)
     assert unknown.status in {502, 503}, unknown
@@ -74,7 +73,7 @@ async def test_the_last_good_page_is_served(demo, impatient, fault):
     demo.add("demo", "demo-2.0.tar.gz", b"new")
     again = await site.ask("/simple/demo/", Accept=JSON)
     assert b"demo-2.0.tar.gz" in again.body
-    assert "ttl=-1" not in again.headers["Cache-Status"]
+    assert again.headers[CACHE] == "miss"
 
 
 async def test_upstream_is_gone_and_so_was_the_server(demo, tmp_path):
@@ -87,7 +86,7 @@ async def test_upstream_is_gone_and_so_was_the_server(demo, tmp_path):
     async with serving(demo.simple, tmp_path) as site:
         stale = await site.ask("/simple/demo/", Accept=JSON)
         assert (stale.status, stale.body) == (200, good.body)
-        assert "upstream is down" in stale.headers["Cache-Status"]
+        assert stale.headers[CACHE].startswith("stale; age=")
         assert (await site.ask("/simple/", Accept=JSON)).body == list_.body
         path = url.partition("/files/")[2]
         kept = await site.ask(f"/files/{path}")
@@ -112,7 +111,7 @@ async def test_the_project_list_is_served_stale_too(demo, site):
         demo.fault("/simple/", fault)
         stale = await site.ask("/simple/", Accept=JSON)
         assert (stale.status, stale.body) == (200, good.body)
-        assert "ttl=-1" in stale.headers["Cache-Status"]
+        assert stale.headers[CACHE].startswith("stale; age=")
         demo.heal()
     demo.add_project("newcomer")
     assert b"newcomer" in (await site.ask("/simple/", Accept=JSON)).body
@@ -146,33 +145,3 @@ async def test_a_failure_is_shared_by_those_who_wait_and_not_remembered(demo, si
     gate.open()
     assert 503 in {answer.status for answer in await asyncio.gather(*asking)}
     assert (await site.ask("/simple/demo/", Accept=JSON)).status == 200
-
-
-async def test_an_upstream_that_is_silent_holds_nobody_up_for_long(demo, site, monkeypatch):
-    monkeypatch.setattr(current, "PATIENCE_SECONDS", 0.2)
-    good = await site.ask("/simple/demo/", Accept=JSON)
-    demo.add("demo", "demo-2.0.tar.gz", b"new")
-    gate = Gate()
-    demo.fault("/simple/demo/", Fault(gate=gate))
-    demo.forget_requests()
-    for _ in range(3):
-        stale = await asyncio.wait_for(site.ask("/simple/demo/", Accept=JSON), 2)
-        assert (stale.status, stale.body) == (200, good.body)
-        assert "ttl=-1" in stale.headers["Cache-Status"]
-    assert demo.count("/simple/demo/") == 1  # it is asked once, and still
-    purged = await site.operate("/api/v1/purge", {"yanked": True})
-    assert purged.status == 200
-    gate.open()
-    demo.heal()
-    assert "demo-2.0.tar.gz" in await site.listed("demo")
-
-
-async def test_the_answer_of_a_slow_upstream_counts_although_nobody_waited_for_it(demo, tmp_path, monkeypatch):
-    monkeypatch.setattr(current, "PATIENCE_SECONDS", 0.1)
-    async with serving(demo.simple, tmp_path, upstream__page_ttl=0.05) as site:
-        await site.ask("/simple/demo/", Accept=JSON)
-        demo.add("demo", "demo-2.0.tar.gz", b"new")
-        demo.fault("/simple/demo/", Fault(delay=0.4))
-        async with asyncio.timeout(5):
-            while "demo-2.0.tar.gz" not in await site.listed("demo"):
-                await asyncio.sleep(0.05)
