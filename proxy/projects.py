@@ -55,7 +55,7 @@ class Projects:
         page_ttl: float,
         observe_stale: Callable[[float], None] = lambda _age: None,
     ) -> None:
-        """Use the list for ``page_ttl`` seconds without asking; ``observe_stale`` is told of old ones served, by age."""
+        """Use the list for ``page_ttl`` seconds without asking; ``observe_stale`` is told the age of an old one."""
         self._upstream = upstream
         self._pages = pages
         self._patience = patience
