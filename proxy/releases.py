@@ -14,16 +14,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from buildthrough.proxy import logs, release_json
-from buildthrough.proxy.current import PATIENCE_SECONDS, Rendered
+from buildthrough.proxy.current import Rendered
 from buildthrough.proxy.errors import NotFound, UpstreamFault, UpstreamInvalid
 from buildthrough.proxy.flight import Flights
+from buildthrough.proxy.freshness import HIT, MISS, REVALIDATED, Freshness
 from buildthrough.proxy.mirror import ServedPage
 from buildthrough.proxy.serial import is_older
 from buildthrough.proxy.shelf import Shelf
 from buildthrough.proxy.splice import decode
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from buildthrough.proxy.pages import PageStore
+    from buildthrough.proxy.patience import Patience
     from buildthrough.proxy.release_json import ReleaseDocument
     from buildthrough.proxy.upstream import PageAnswer, Upstream
 
@@ -56,6 +60,10 @@ class Release:
     """Monotonic time before which upstream is left alone."""
     renders: dict[tuple[str, bool], Rendered] = field(default_factory=dict)
 
+    def freshness(self, now: float) -> Freshness:
+        """Return how fresh it is where upstream is not asked."""
+        return Freshness.stale(now - self.checked) if self.stale else HIT
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Absent:
@@ -71,17 +79,22 @@ class Releases:
         *,
         upstream: Upstream,
         pages: PageStore,
+        patience: Patience,
         page_ttl: float,
         memory_bytes: int,
         accept_older: bool = False,
+        observe_stale: Callable[[float], None] = lambda _age: None,
     ) -> None:
+        """Use an answer for ``page_ttl`` seconds; ``observe_stale`` is told the age of an old one."""
         self._upstream = upstream
         self._pages = pages
+        self._patience = patience
+        self._observe_stale = observe_stale
         self._ttl = page_ttl
         self._accept_older = accept_older
         self._shelf: Shelf[Key, Release | _Absent] = Shelf(memory_bytes)
-        self._flights: Flights[Key, tuple[Release, bool]] = Flights()
-        self._asking: Flights[Key, Release] = Flights()
+        self._flights: Flights[Key, tuple[Release, Freshness]] = Flights()
+        self._asking: Flights[Key, tuple[Release, Freshness]] = Flights()
 
     async def close(self) -> None:
         """End what is under way."""
@@ -93,52 +106,52 @@ class Releases:
 
         ``root`` is the URL of the server's root, as the client knows it.
         """
-        release, hit = await self.get(project, version)
+        release, freshness = await self.get(project, version)
+        if freshness.age is not None:
+            self._observe_stale(freshness.age)
         rendered = release.renders.get((root, compress))
         if rendered is None:
             rendered = await asyncio.to_thread(_render, release.document, root, compress=compress)
             while len(release.renders) >= _MOST_RENDERS:
                 del release.renders[next(iter(release.renders))]
             release.renders[root, compress] = rendered
-        return ServedPage(rendered=rendered, last_serial=release.last_serial, stale=release.stale, hit=hit)
+        return ServedPage(rendered=rendered, last_serial=release.last_serial, freshness=freshness)
 
-    async def get(self, project: str, version: str | None) -> tuple[Release, bool]:
-        """Return what upstream last said, and whether that needed no question. Raise `NotFound` or `UpstreamFault`."""
+    async def get(self, project: str, version: str | None) -> tuple[Release, Freshness]:
+        """Return what upstream last said, and how fresh that is. Raise `NotFound` or `UpstreamFault`."""
         key = project, version
         known = self._shelf.get(key)
         if isinstance(known, _Absent) and time.time() < known.until:
             raise NotFound(known.sentence)
         if isinstance(known, Release) and self._usable(known):
-            return known, True
+            return known, known.freshness(time.time())
         return await self._flights.join(key, lambda: self._refresh(key))
 
     def _usable(self, known: Release) -> bool:
         return 0 <= time.time() - known.checked < self._ttl or time.monotonic() < known.ask_after
 
-    async def _refresh(self, key: Key) -> tuple[Release, bool]:
+    async def _refresh(self, key: Key) -> tuple[Release, Freshness]:
         known = self._shelf.get(key)
         if not isinstance(known, Release):
             known = await self._load(key)
             if known is not None and self._usable(known):
-                return known, True
-        if known is None:
-            return await self._asking.join(key, lambda: self._ask(key, None)), False
+                return known, HIT
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                return await self._asking.join(key, lambda: self._ask(key, known)), False
+            asked = self._asking.join(key, lambda: self._ask(key, known))
+            return await self._patience.wait(asked, is_known=known is not None)
         except UpstreamFault as fault:
+            if known is None:
+                raise
             reason = fault.sentence
-        except TimeoutError:
-            reason = f"Upstream has not answered for {PATIENCE_SECONDS:g} seconds."
         known.stale = True
         known.ask_after = self._later()
         log.warning("upstream failed, its last good answer is served", project=key[0], version=key[1], fault=reason)
-        return known, False
+        return known, known.freshness(time.time())
 
     def _later(self) -> float:
         return time.monotonic() + min(self._ttl, _PAUSE_SECONDS)
 
-    async def _ask(self, key: Key, known: Release | None) -> Release:
+    async def _ask(self, key: Key, known: Release | None) -> tuple[Release, Freshness]:
         try:
             answer = await self._upstream.json_api(*key, known.etag if known else None)
         except NotFound as fault:
@@ -148,7 +161,7 @@ class Releases:
             raise
         return await self._take(key, known, answer)
 
-    async def _take(self, key: Key, known: Release | None, answer: PageAnswer | None) -> Release:
+    async def _take(self, key: Key, known: Release | None, answer: PageAnswer | None) -> tuple[Release, Freshness]:
         """Make what upstream answered current. Raise `UpstreamInvalid` where it is no answer of the API."""
         now = time.time()
         if answer is None:
@@ -162,15 +175,15 @@ class Releases:
         if known is not None and not self._accept_older and is_older(taken.last_serial, known.last_serial):
             known.stale, known.ask_after = False, self._later()
             log.info("an older answer of upstream was not taken", project=key[0], version=key[1])
-            return known
+            return known, REVALIDATED
         self._keep(key, taken)
         await self._pages.put(_stored_as(key), answer, now)
-        return taken
+        return taken, MISS
 
-    async def _confirm(self, key: Key, known: Release, now: float) -> Release:
+    async def _confirm(self, key: Key, known: Release, now: float) -> tuple[Release, Freshness]:
         known.checked, known.stale = now, False
         await self._pages.renew(_stored_as(key), now)
-        return known
+        return known, REVALIDATED
 
     async def _load(self, key: Key) -> Release | None:
         stored = await self._pages.get(_stored_as(key))

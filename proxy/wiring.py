@@ -126,6 +126,8 @@ async def assemble(
         page_ttl=settings.upstream.page_ttl,
         memory_bytes=settings.storage.memory_bytes // _RELEASES_SHARE,
         accept_older=settings.upstream.accept_older_serial,
+        patience=patience,
+        observe_stale=metrics.stale,
     )
     stack.push_async_callback(releases.close)
     pool = await stack.enter_async_context(
