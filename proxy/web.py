@@ -174,7 +174,7 @@ def _valid_name(name: str) -> str:
 def _moved(request: web.Request, location: str) -> web.Response:
     query = request.rel_url.raw_query_string  # as it came: decoded, it could hold a line break or lose a plus sign
     headers = {**CORS, hdrs.LOCATION: f"{location}?{query}" if query else location, hdrs.CACHE_CONTROL: "no-cache"}
-    return web.Response(status=301, headers=headers)
+    return web.Response(status=301, headers=headers, text=f"The page is at {location}\n")
 
 
 def _page_response(request: web.Request, page: ServedPage, wanted: Representation, *, compress: bool) -> web.Response:
