@@ -12,7 +12,7 @@ from tests.integration.assembled import HTML, JSON, PIP, serving
 
 PAGES = ("/simple/demo/", "/simple/", "/upstream/simple/demo/", "/upstream/simple/")
 CORS = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "X-PyPI-Last-Serial"}
-VARYING = {"Date", "Cache-Status"}
+VARYING = {"Date", "Cache-Status", "X-Buildthrough-Cache"}
 
 
 def files_of(sdist, upstream_wheel, wheel):
