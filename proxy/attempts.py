@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, TypeVar
+
+import aiohttp
 
 from buildthrough.proxy.errors import UpstreamUnavailable
 from buildthrough.proxy.upstream_faults import Passing, upstream_faults
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
-    import aiohttp
     from yarl import URL
 
 T = TypeVar("T")
 
+READ_BUFFER: Final = 1 << 19
+"""Bytes that may lie ready of each file, half of what is read ahead: while one piece is written, the next gathers."""
+CONNECTIONS: Final = 128
 FIRST_PAUSE: Final = 0.2
 """Seconds before the second attempt, give or take a half; doubled each time."""
 LONGEST_PAUSE: Final = 4.0
@@ -30,6 +35,27 @@ class Attempts:
         self._session = session
         self._fresh = fresh
         self._retries = retries
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, *, connect_seconds: float, read_seconds: float, retries: int, user_agent: str
+    ) -> AsyncIterator[Attempts]:
+        """Open the two sessions. They decode nothing and keep no cookies; the environment is not theirs to read."""
+
+        def session(*, keep: bool) -> aiohttp.ClientSession:
+            return aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=CONNECTIONS, force_close=not keep, use_dns_cache=keep),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds, sock_read=read_seconds),
+                headers={"User-Agent": user_agent},
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                read_bufsize=READ_BUFFER,
+                trust_env=False,
+            )
+
+        async with session(keep=True) as kept, session(keep=False) as fresh:
+            yield cls(kept, fresh, retries)
 
     async def run(self, ask: Callable[[aiohttp.ClientSession], Awaitable[T]], url: URL) -> T:
         """Return what the first attempt that goes well returns. Raise `UpstreamFault`, or what ``ask`` raises."""

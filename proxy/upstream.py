@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
+import hashlib
+import os
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
@@ -12,10 +13,13 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from buildthrough.proxy.address import json_api_url, shown, target
+from buildthrough.proxy.address import index_url, json_api_url, shown, target
 from buildthrough.proxy.attempts import Attempts
 from buildthrough.proxy.coding import decode
+from buildthrough.proxy.credentials import from_url
 from buildthrough.proxy.errors import NotFound, UnknownProject, UpstreamInvalid, UpstreamUnavailable
+from buildthrough.proxy.exchange import Exchange, Trust
+from buildthrough.proxy.proxies import Proxies
 from buildthrough.proxy.ranges import content_range
 from buildthrough.proxy.upstream_faults import check, observed, upstream_faults
 
@@ -24,13 +28,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
-    _Request = AbstractAsyncContextManager[aiohttp.ClientResponse]
+    from buildthrough.proxy.credentials import Credentials
 
 ACCEPT: Final = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01"
-READ_BUFFER: Final = 1 << 19
-"""Bytes that may lie ready of each file, half of what is read ahead: while one piece is written, the next gathers."""
-CONNECTIONS: Final = 128
-REDIRECTS: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,7 @@ class PageAnswer:
     url: str
     """The final URL, which relative links are relative to."""
     etag: str | None
+    """For asking the same upstream again; another takes no notice of it."""
     last_serial: str | None
     """``X-PyPI-Last-Serial``, where upstream has it."""
     upstream: str = ""
@@ -95,31 +96,29 @@ def _unobserved(_kind: str, _seconds: float, _outcome: str) -> None:
 
 
 class HttpUpstream:
-    """An index over HTTP. Its credentials go to its own host alone, and into no log and no message."""
+    """An index over HTTP. Its credentials go to its own origin alone, and into no log and no message."""
 
     def __init__(
         self,
         *,
-        url: str,
-        session: aiohttp.ClientSession,
-        fresh: aiohttp.ClientSession,
-        retries: int = 2,
+        index: URL,
+        exchange: Exchange,
+        attempts: Attempts,
+        name: str = "",
+        stays: bool = False,
         page_seconds: float = 120.0,
         max_page_bytes: int = 256 << 20,
         observe: Callable[[str, float, str], None] = _unobserved,
     ) -> None:
-        """Take the index's URL, and two sessions with `auto_decompress` off: one that keeps connections, and one
-        that never does, for second attempts: one bad node of a CDN is not got round on the same connection.
-
-        ``observe`` is called once per question: ``page``, ``json``, ``file`` (until it begins), ``size``; seconds;
-        the outcome.
+        """``observe`` is called once per question: ``page``, ``json``, ``file`` (until it begins), ``size``; seconds;
+        the outcome. With ``stays`` a page is not taken from another host, where a redirect leads to one.
         """  # noqa: D205 - two sentences of the same weight
-        parsed = URL(url)
-        if parsed.scheme not in {"http", "https"} or not parsed.host:
-            raise ValueError(f"The upstream URL must be http or https: {shown(parsed)}")
-        self._credentials = (parsed.user, parsed.password or "") if parsed.user else None
-        self._url = URL(str(parsed.with_user(None).with_query(None).with_fragment(None)).rstrip("/") + "/")
-        self._attempts = Attempts(session, fresh, retries)
+        self._url = index
+        self._exchange = exchange
+        self._attempts = attempts
+        self._name = name
+        self._host = index.host if stays else None
+        self._mark = hashlib.sha256(f"{name}\n{index}".encode()).hexdigest()[:12]
         self._page_seconds = page_seconds
         self._max_page_bytes = max_page_bytes
         self._observe = observe
@@ -130,36 +129,41 @@ class HttpUpstream:
         cls,
         url: str,
         *,
+        name: str = "",
+        stays: bool = False,
+        credentials: Credentials | None = None,
+        client_cert: Path | str | None = None,
+        client_key: Path | str | None = None,
+        ca_file: Path | str | None = None,
+        proxies: Proxies | None = None,
         connect_seconds: float = 10.0,
         read_seconds: float = 30.0,
         retries: int = 2,
         max_page_bytes: int = 256 << 20,
-        ca_file: Path | str | None = None,
         user_agent: str = "buildthrough",
         observe: Callable[[str, float, str], None] = _unobserved,
     ) -> AsyncIterator[HttpUpstream]:
-        """Open the client; proxies are found in the environment. Raise OSError where ``ca_file`` cannot be read."""
-        context = ssl.create_default_context(cafile=ca_file)
+        """Open the client. Credentials may stand in the URL; proxies are those of the environment if not given.
 
-        def session(*, keep: bool) -> aiohttp.ClientSession:
-            return aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    ssl=context, limit=CONNECTIONS, force_close=not keep, use_dns_cache=keep
-                ),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds, sock_read=read_seconds),
-                headers={"User-Agent": user_agent},
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                read_bufsize=READ_BUFFER,
-                trust_env=True,
-            )
-
-        async with session(keep=True) as kept, session(keep=False) as fresh:
+        Raise OSError where a file of certificates or the key cannot be read.
+        """
+        index = index_url(url)
+        trust = await asyncio.to_thread(Trust.load, ca_file, client_cert, client_key)
+        exchange = Exchange(
+            index=index,
+            credentials=credentials or from_url(URL(url)),
+            trust=trust,
+            proxies=Proxies(os.environ) if proxies is None else proxies,
+        )
+        async with Attempts.open(
+            connect_seconds=connect_seconds, read_seconds=read_seconds, retries=retries, user_agent=user_agent
+        ) as attempts:
             yield cls(
-                url=url,
-                session=kept,
-                fresh=fresh,
-                retries=retries,
+                index=index,
+                exchange=exchange,
+                attempts=attempts,
+                name=name,
+                stays=stays,
                 max_page_bytes=max_page_bytes,
                 observe=observe,
             )
@@ -186,8 +190,9 @@ class HttpUpstream:
 
     async def _document(self, kind: str, url: URL, accept: str, etag: str | None) -> PageAnswer | None:
         headers = {"Accept": accept, "Accept-Encoding": "gzip, deflate"}
-        if etag is not None:
-            headers["If-None-Match"] = etag
+        mark, _, theirs = (etag or "").partition(" ")
+        if mark == self._mark:
+            headers["If-None-Match"] = theirs
         with observed(kind, self._observe) as observation:
             with upstream_faults(url):
                 async with asyncio.timeout(self._page_seconds):
@@ -211,7 +216,7 @@ class HttpUpstream:
         address = target(url)
 
         async def head(session: aiohttp.ClientSession) -> int | None:
-            async with self._request(session, "HEAD", address, {"Accept-Encoding": "identity"}) as response:
+            async with self._exchange.request(session, "HEAD", address, {"Accept-Encoding": "identity"}) as response:
                 if response.status in {405, 501}:
                     return None
                 check(response, address)
@@ -221,18 +226,20 @@ class HttpUpstream:
             return await self._attempts.run(head, address)
 
     async def _page(self, session: aiohttp.ClientSession, url: URL, headers: Mapping[str, str]) -> PageAnswer | None:
-        async with self._request(session, "GET", url, headers) as response:
+        async with self._exchange.request(session, "GET", url, headers, within=self._host) as response:
             if response.status == 304 and "If-None-Match" in headers:  # noqa: PLR2004
                 return None
             check(response, url)
             raw = await self._body(response)
         body = await asyncio.to_thread(decode, raw, response.headers.get("Content-Encoding", ""), self._max_page_bytes)
+        theirs = response.headers.get("ETag")
         return PageAnswer(
             body=body,
             content_type=response.headers.get("Content-Type", ""),
             url=shown(response.url),
-            etag=response.headers.get("ETag"),
+            etag=None if theirs is None else f"{self._mark} {theirs}",
             last_serial=response.headers.get("X-PyPI-Last-Serial"),
+            upstream=self._name,
         )
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytearray:
@@ -250,7 +257,7 @@ class HttpUpstream:
         headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
         if offset:
             headers["Range"] = f"bytes={offset}-"
-        response = await stack.enter_async_context(self._request(session, "GET", url, headers))
+        response = await stack.enter_async_context(self._exchange.request(session, "GET", url, headers))
         if offset and response.status == 206 and content_range(response.headers.get("Content-Range"))[0] == offset:  # noqa: PLR2004
             return response, offset
         if response.status != 200:  # noqa: PLR2004
@@ -259,12 +266,6 @@ class HttpUpstream:
             return await self._open(stack, session, url, 0)
         check(response, url)
         return response, 0
-
-    def _request(self, session: aiohttp.ClientSession, method: str, url: URL, headers: Mapping[str, str]) -> _Request:
-        if self._credentials is not None and url.origin() == self._url.origin():
-            # In the URL they go before a netrc, with which a header would clash. A redirect to elsewhere drops them.
-            url = url.with_user(self._credentials[0]).with_password(self._credentials[1])
-        return session.request(method, url, headers=headers, max_redirects=REDIRECTS, allow_redirects=True)
 
 
 async def _chunks(response: aiohttp.ClientResponse, url: URL) -> AsyncIterator[bytes]:

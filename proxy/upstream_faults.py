@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from yarl import URL
 
 _GONE: Final = frozenset({404, 410})
-_REFUSED: Final = frozenset({401, 403, 407})
+_REFUSED: Final = frozenset({401, 403})
 _BUSY: Final = frozenset({408, 425, 429})
 
 
@@ -35,12 +35,16 @@ def upstream_faults(url: URL) -> Iterator[None]:
     """Say in a sentence what went wrong between upstream and us."""
     try:
         yield
-    except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError, aiohttp.ClientSSLError) as error:
+    except aiohttp.ClientConnectorCertificateError as error:
         raise UpstreamUnavailable(f"Upstream's certificate at {shown(url)} is not to be trusted.") from error
-    except aiohttp.TooManyRedirects as error:
-        raise UpstreamInvalid(f"Upstream sends {shown(url)} round in circles.") from error
-    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
-        raise UpstreamInvalid(f"Upstream sends {shown(url)} on to what is no http address.") from error
+    except aiohttp.ClientSSLError as error:
+        # OpenSSL's word for it, such as TLSV13_ALERT_CERTIFICATE_REQUIRED: it quotes nothing.
+        reason = getattr(error.os_error, "reason", None) or "no reason given"
+        raise UpstreamUnavailable(f"No encrypted connection to {shown(url)} came about ({reason}).") from error
+    except aiohttp.ClientHttpProxyError as error:
+        raise UpstreamUnavailable(f"The proxy on the way to {shown(url)} refused ({error.status}).") from error
+    except aiohttp.ClientProxyConnectionError as error:
+        raise Passing(f"The proxy on the way to {shown(url)} cannot be reached.") from error
     except TimeoutError as error:
         raise Passing(f"Upstream did not answer in time for {shown(url)}.") from error
     except (aiohttp.ClientError, OSError) as error:
@@ -56,6 +60,8 @@ def check(response: aiohttp.ClientResponse, url: URL) -> None:
         return
     if status in _GONE:
         raise NotFound(f"Upstream does not have {where}.")
+    if status == 407:  # noqa: PLR2004
+        raise UpstreamUnavailable(f"The proxy on the way to {where} refused (407): its credentials may be wrong.")
     if status in _REFUSED:
         raise UpstreamUnavailable(f"Upstream refused us {where} ({status}): its credentials here may be wrong.")
     if status >= 500 or status in _BUSY:  # noqa: PLR2004

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -67,9 +68,11 @@ async def test_pages(upstream: tuple[Upstream, str], project: str | None, path: 
     client, root = upstream
     url = f"{root}/simple/{path}"
     expected = PageAnswer(body=BODY, content_type=TYPE, url=url, etag='"one"', last_serial="42")
-    assert await client.page(project, None) == expected
-    assert await client.page(project, '"other"') == expected
-    assert await client.page(project, '"one"') is None
+    answer = await client.page(project, None)
+    assert answer is not None
+    assert replace(answer, etag='"one"') == expected
+    assert await client.page(project, '"other"') == answer
+    assert await client.page(project, answer.etag) is None
 
 
 async def test_an_unknown_project(upstream: tuple[Upstream, str]) -> None:
@@ -82,8 +85,10 @@ async def test_the_json_api(upstream: tuple[Upstream, str], version: str | None,
     client, root = upstream
     url = f"{root}/pypi/six/{path}json"
     expected = PageAnswer(body=BODY, content_type=TYPE, url=url, etag='"one"', last_serial="42")
-    assert await client.json_api("six", version, None) == expected
-    assert await client.json_api("six", version, '"one"') is None
+    answer = await client.json_api("six", version, None)
+    assert answer is not None
+    assert replace(answer, etag='"one"') == expected
+    assert await client.json_api("six", version, answer.etag) is None
     with pytest.raises(NotFound):
         await client.json_api("six", "2.0", None)
 

@@ -36,6 +36,7 @@ from tests.fakes.faults import Fault, send
 from tests.fakes.simple_pages import CONTENT_TYPES, content_type_for, project_list, project_page, release_json
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterator, Mapping
 
 Form = Literal["both", "json", "html"]
@@ -135,7 +136,10 @@ class FakePyPI:
         unknown_keys: bool = True,
         api_version: str = "1.4",
         json_api: bool = True,
+        authorization: str | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
+        """With ``authorization`` each request must have this header; with ``tls`` it speaks https."""
         self.form: Form = form
         self.etags = etags
         self.serials = serials
@@ -144,9 +148,15 @@ class FakePyPI:
         self.gzip = gzip
         self.unknown_keys = unknown_keys
         self.api_version = api_version
+        self.authorization = authorization
+        self.tls = tls
         self.json_api = json_api
         self.projects: dict[str, FakeProject] = {}
         self.requests: list[LoggedRequest] = []
+        self.raw_paths: list[str] = []
+        """Each request's path and query, as they came."""
+        self.certificates: list[str | None] = []
+        """The name on the certificate that each request's client showed."""
         self._faults: list[tuple[str, Fault]] = []
         self._serial = 1000
         self._lock = threading.RLock()
@@ -185,7 +195,7 @@ class FakePyPI:
     @property
     def url(self) -> str:
         """Where it listens, without a slash at the end."""
-        return f"http://127.0.0.1:{self._port}"
+        return f"{'http' if self.tls is None else 'https'}://127.0.0.1:{self._port}"
 
     @property
     def simple(self) -> str:
@@ -364,7 +374,7 @@ class FakePyPI:
         runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await runner.setup()
         try:
-            site = web.TCPSite(runner, "127.0.0.1", self._port, reuse_address=True)
+            site = web.TCPSite(runner, "127.0.0.1", self._port, reuse_address=True, ssl_context=self.tls)
             await site.start()
             self._port = runner.addresses[0][1]
             started.set()
@@ -376,6 +386,10 @@ class FakePyPI:
         path = request.rel_url.path
         with self._lock:
             self.requests.append(LoggedRequest(method=request.method, path=path, headers=dict(request.headers)))
+            self.raw_paths.append(request.raw_path)
+            self.certificates.append(_shown_certificate(request))
+            if self.authorization not in (None, request.headers.get("Authorization")):
+                return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="packages"'})
             fault = self._take_fault(path)
             answer = self._answer(request, path)
         if isinstance(answer, web.Response) and fault is None:
@@ -447,6 +461,11 @@ class FakePyPI:
                 if path == f"/{file.path}.metadata" and file.metadata is not None and self.sidecars:
                     return web.Response(body=file.metadata, content_type="application/octet-stream")
         return _not_found()
+
+
+def _shown_certificate(request: web.BaseRequest) -> str | None:
+    shown = request.get_extra_info("peercert") or {}
+    return next((value for part in shown.get("subject", ()) for name, value in part if name == "commonName"), None)
 
 
 def _not_found() -> web.Response:

@@ -278,7 +278,7 @@ async def test_encryption_is_not_given_up_by_a_redirect(tmp_path: Path) -> None:
                 await client.file(f"{client.redacted_url}six.tar.gz").__aenter__()
             with pytest.raises(UpstreamInvalid, match="without encryption"):
                 await client.size(f"{client.redacted_url}six.tar.gz")
-    assert [request.headers.get("Authorization") for request in asked] == [None] * 3
+    assert asked == []
 
 
 async def test_the_list_of_all_projects_arrives_whole() -> None:
