@@ -5,6 +5,7 @@
     │   └── UnknownProject
     ├── BadRequest            400
     ├── Unauthorized          401
+    ├── Denied                403  by the operator's rules
     ├── Conflict              409
     ├── NotAcceptable         406
     ├── UpstreamFault         upstream's, never shown as a 404
@@ -51,6 +52,12 @@ class Unauthorized(ProxyError):
     """A change was asked for without the operator's token."""
 
     status = 401
+
+
+class Denied(ProxyError):
+    """The operator's rules or a cut-off hide it. Not a 404: clients would look for it at another index."""
+
+    status = 403
 
 
 class Conflict(ProxyError):

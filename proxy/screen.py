@@ -1,0 +1,146 @@
+"""Which files of a project are not shown, and why: by the operator's rules, and by a cut-off. Pure.
+
+One rule for pages, files and builds alike. Where something has to be known and is not, the file is hidden.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from bisect import bisect_left
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from buildthrough.proxy.cutoff import parse_time, written
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime, timedelta
+
+    from buildthrough.proxy.entry import Entry, ProjectFiles
+    from buildthrough.proxy.policy import ProjectRules
+
+_MOST_KEPT = 8
+"""Moments for which the hidden files are remembered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """A cut-off at this moment."""
+
+    moment: datetime
+    age: timedelta | None = None
+    """Where the moment moves along: how far behind the present."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hidden:
+    """What is not shown at a moment."""
+
+    names: frozenset[str]
+    until: float = math.inf
+    """Seconds since the epoch at which the next file comes of age."""
+    moment: datetime | None = None
+    digest: str = ""
+    """What tells one set of names from another; empty for none."""
+
+
+NOTHING = Hidden(names=frozenset())
+
+
+@dataclass(frozen=True, slots=True)
+class _Timeline:
+    moments: tuple[datetime, ...]
+    names: tuple[str, ...]
+    """In the order of upload."""
+    unknown: frozenset[str]
+    """Those of which nobody knows when they were uploaded."""
+
+
+class Screen:
+    """The files of one page as upstream sent it, and what is hidden of them. Made in a thread for a long page."""
+
+    def __init__(
+        self, files: ProjectFiles, rules: ProjectRules, times: Mapping[tuple[str, str], str] | None = None
+    ) -> None:
+        """Judge the files. ``times`` says when files were uploaded, by name and sha256, where the page does not."""
+        self._refused: dict[str, str] = {}
+        if rules.refusal is not None or rules.has_versions:
+            told = ((entry.filename, rules.file_refusal(entry.filename)) for entry in files.entries)
+            self._refused = {name: sentence for name, sentence in told if sentence is not None}
+        self._timeline = _timeline(files, times or {})
+        self._sets: OrderedDict[int, tuple[frozenset[str], str]] = OrderedDict()
+
+    @property
+    def lacks_times(self) -> bool:
+        """Whether nobody knows of some file when it was uploaded."""
+        return bool(self._timeline.unknown)
+
+    @property
+    def knows_no_time(self) -> bool:
+        """Whether there are files, and nobody knows of any when it was uploaded."""
+        return not self._timeline.names and bool(self._timeline.unknown)
+
+    def hidden(self, limit: Limit | None) -> Hidden:
+        """Return what is not shown, under a cut-off or without."""
+        if limit is None:
+            names, digest = self._set(None)
+            return Hidden(names=names, digest=digest)
+        moments = self._timeline.moments
+        shown = bisect_left(moments, limit.moment)
+        names, digest = self._set(shown)
+        until = math.inf
+        if limit.age is not None and shown < len(moments):
+            until = (moments[shown] + limit.age).timestamp()
+        return Hidden(names=names, digest=digest, until=until, moment=limit.moment)
+
+    def refusal(self, filename: str, hidden: Hidden) -> str | None:
+        """Return the sentence why a file is not shown, None where it is."""
+        if filename not in hidden.names:
+            return None
+        refused = self._refused.get(filename)
+        if refused is not None:
+            return refused
+        before = f"only what was uploaded before {written(hidden.moment)} is shown" if hidden.moment else "it is hidden"
+        if filename in self._timeline.unknown:
+            return f"{filename} is hidden by a cut-off: nobody says when it was uploaded, and {before}."
+        return f"{filename} is hidden by a cut-off: {before}."
+
+    def _set(self, shown: int | None) -> tuple[frozenset[str], str]:
+        """Return the hidden names, and what tells them from others, where so many of the timeline are shown."""
+        key = -1 if shown is None else shown
+        found = self._sets.get(key)
+        if found is None:
+            names = frozenset(self._refused)
+            if shown is not None:
+                names |= self._timeline.unknown
+                names |= frozenset(self._timeline.names[shown:])
+            told = hashlib.sha256("\n".join(sorted(names)).encode(errors="replace")).hexdigest() if names else ""
+            found = self._sets[key] = names, told
+            if len(self._sets) > _MOST_KEPT:
+                self._sets.popitem(last=False)
+        return found
+
+
+def _timeline(files: ProjectFiles, times: Mapping[tuple[str, str], str]) -> _Timeline:
+    known: list[tuple[datetime, str]] = []
+    unknown: set[str] = set()
+    for entry in files.entries:
+        moment = _moment(entry, times)
+        if moment is None:
+            unknown.add(entry.filename)
+        else:
+            known.append((moment, entry.filename))
+    known.sort()
+    return _Timeline(tuple(moment for moment, _ in known), tuple(name for _, name in known), frozenset(unknown))
+
+
+def _moment(entry: Entry, times: Mapping[tuple[str, str], str]) -> datetime | None:
+    stated = entry.upload_time
+    if stated is None and entry.sha256 is not None:
+        stated = times.get((entry.filename, entry.sha256))
+    try:
+        return parse_time(stated) if stated is not None else None
+    except ValueError:
+        return None
