@@ -60,6 +60,8 @@ class FileAnswer:
     """Where the chunks begin: 0, or what was asked for and granted."""
     chunks: AsyncIterator[bytes]
     """Raises `UpstreamUnavailable` where the file breaks off."""
+    etag: str | None = None
+    """What upstream calls these bytes, where it does."""
 
 
 class Upstream(Protocol):
@@ -79,9 +81,12 @@ class Upstream(Protocol):
         """
         ...
 
-    def file(self, url: str, offset: int = 0, *, upstream: str = "") -> AbstractAsyncContextManager[FileAnswer]:
+    def file(
+        self, url: str, offset: int = 0, end: int | None = None, *, upstream: str = ""
+    ) -> AbstractAsyncContextManager[FileAnswer]:
         """Open a file that is listed on a page of this upstream, see `PageAnswer.upstream`.
 
+        It comes from ``offset`` to ``end``, without that, or whole where upstream does not grant this.
         Raise `NotFound` where upstream says so (404, 410), else `UpstreamUnavailable`.
         """
         ...
@@ -201,15 +206,27 @@ class HttpUpstream:
         return answer
 
     @asynccontextmanager
-    async def file(self, url: str, offset: int = 0, *, upstream: str = "") -> AsyncIterator[FileAnswer]:  # noqa: ARG002 - there is one
+    async def file(
+        self,
+        url: str,
+        offset: int = 0,
+        end: int | None = None,
+        *,
+        upstream: str = "",  # noqa: ARG002 - there is one
+    ) -> AsyncIterator[FileAnswer]:
         """Open a file as it is: no coding is asked for, none is removed; the digest tells what is right."""
         address = target(url)
         async with AsyncExitStack() as stack:
             with observed("file", self._observe):
                 response, begin = await self._attempts.run(
-                    lambda session: self._open(stack, session, address, offset), address
+                    lambda session: self._open(stack, session, address, offset, end), address
                 )
-            yield FileAnswer(size=_whole_size(response), offset=begin, chunks=_chunks(response, address))
+            yield FileAnswer(
+                size=_whole_size(response),
+                offset=begin,
+                chunks=_chunks(response, address),
+                etag=response.headers.get("ETag"),
+            )
 
     async def size(self, url: str, *, upstream: str = "") -> int | None:  # noqa: ARG002 - there is one
         """Ask by HEAD."""
@@ -251,19 +268,20 @@ class HttpUpstream:
         return body
 
     async def _open(
-        self, stack: AsyncExitStack, session: aiohttp.ClientSession, url: URL, offset: int
+        self, stack: AsyncExitStack, session: aiohttp.ClientSession, url: URL, offset: int, end: int | None
     ) -> tuple[aiohttp.ClientResponse, int]:
         """Return the response and where it begins. One that begins elsewhere than asked is asked for again, whole."""
         headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
-        if offset:
-            headers["Range"] = f"bytes={offset}-"
+        is_part = bool(offset) or end is not None
+        if is_part:
+            headers["Range"] = f"bytes={offset}-{'' if end is None else end - 1}"
         response = await stack.enter_async_context(self._exchange.request(session, "GET", url, headers))
-        if offset and response.status == 206 and content_range(response.headers.get("Content-Range"))[0] == offset:  # noqa: PLR2004
+        if is_part and response.status == 206 and content_range(response.headers.get("Content-Range"))[0] == offset:  # noqa: PLR2004
             return response, offset
         if response.status != 200:  # noqa: PLR2004
             response.close()
-        if offset and response.status in {206, 416}:
-            return await self._open(stack, session, url, 0)
+        if is_part and response.status in {206, 416}:
+            return await self._open(stack, session, url, 0, None)
         check(response, url)
         return response, 0
 

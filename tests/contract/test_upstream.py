@@ -29,11 +29,12 @@ async def serve_page(request: web.Request) -> web.Response:
 
 
 async def serve_file(request: web.Request) -> web.Response:
-    begin = request.http_range.start or 0
-    if not begin:
+    if "Range" not in request.headers:
         return web.Response(body=FILE)
-    total = len(FILE)
-    return web.Response(status=206, body=FILE[begin:], headers={"Content-Range": f"bytes {begin}-{total - 1}/{total}"})
+    begin, total = request.http_range.start or 0, len(FILE)
+    end = request.http_range.stop or total
+    headers = {"Content-Range": f"bytes {begin}-{end - 1}/{total}"}
+    return web.Response(status=206, body=FILE[begin:end], headers=headers)
 
 
 @pytest.fixture(params=["http", "fake"])
@@ -100,6 +101,14 @@ async def test_files(upstream: tuple[Upstream, str], offset: int) -> None:
         assert (answer.size, answer.offset) == (len(FILE), offset)
         assert b"".join([chunk async for chunk in answer.chunks]) == FILE[offset:]
     assert await client.size(f"{root}/file") == len(FILE)
+
+
+@pytest.mark.parametrize(("begin", "end"), [(0, 1), (0, 255_999), (70_000, 80_000), (255_999, 256_000)])
+async def test_part_of_a_file(upstream: tuple[Upstream, str], begin: int, end: int) -> None:
+    client, root = upstream
+    async with client.file(f"{root}/file", begin, end) as answer:
+        assert (answer.size, answer.offset) == (len(FILE), begin)
+        assert b"".join([chunk async for chunk in answer.chunks]) == FILE[begin:end]
 
 
 async def test_a_missing_file(upstream: tuple[Upstream, str]) -> None:

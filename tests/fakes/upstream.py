@@ -55,13 +55,16 @@ class FakeUpstream:
         return None if etag is not None and etag == answer.etag else answer
 
     @asynccontextmanager
-    async def file(self, url: str, offset: int = 0, *, upstream: str = "") -> AsyncIterator[FileAnswer]:
+    async def file(
+        self, url: str, offset: int = 0, end: int | None = None, *, upstream: str = ""
+    ) -> AsyncIterator[FileAnswer]:
         self.opened.append((url, offset))
         data = self._bytes(url)
         begin = offset if self.grants_ranges else 0
+        upto = len(data) if end is None or not self.grants_ranges else end
         size = len(data) if self.tells_size else None
-        end = begin + self.breaks.pop(0) if self.breaks else None
-        yield FileAnswer(size=size, offset=begin, chunks=self._chunks(url, data, begin, end))
+        breaks_at = begin + self.breaks.pop(0) if self.breaks else None
+        yield FileAnswer(size=size, offset=begin, chunks=self._chunks(url, data[:upto], begin, breaks_at))
 
     async def size(self, url: str, *, upstream: str = "") -> int | None:
         data = self._bytes(url)
