@@ -12,11 +12,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from buildthrough.config import upstreams
 from buildthrough.config.schema import ENVIRONMENT_PREFIX, KEYS, SECTIONS, Key, Settings, SettingsError
 from buildthrough.config.values import parse, quote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from buildthrough.config.values import Value
 
@@ -34,6 +35,8 @@ class Loaded:
 
     settings: Settings
     sources: Mapping[str, str]
+    keys: Mapping[str, Key]
+    """Every setting, those of the upstreams that have names too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +60,11 @@ def load(
     environment = os.environ if environment is None else environment
     found = _defaults()
     path = _find_file(file, folder or Path.cwd())
-    if path is not None:
-        found |= _from_file(path)
-    found |= _from_environment(environment)
+    table, text = ({}, "") if path is None else _read(path)
+    names = upstreams.names_in(table, str(path))
+    keys = KEYS | upstreams.keys_of(names)
+    found |= _from_table(table, text, str(path), keys)
+    found |= _from_environment(environment, keys)
     for name, (flag, text) in (flags or {}).items():
         found[name] = _parse(KEYS[name], text, f"flag {flag}", is_text=True)
     _resolve_paths(found, environment)
@@ -67,7 +72,11 @@ def load(
         section: holder(**{key.name: found[key.path].value for key in KEYS.values() if key.section == section})
         for section, holder in SECTIONS.items()
     }
-    return Loaded(settings=Settings(**sections), sources={name: item.source for name, item in found.items()})
+    return Loaded(
+        settings=Settings(upstreams=upstreams.assemble(names, found), **sections),
+        sources={name: item.source for name, item in found.items()} | dict(upstreams.sources(names, found)),
+        keys=keys,
+    )
 
 
 def defaults_text() -> str:
@@ -77,7 +86,7 @@ def defaults_text() -> str:
 
 def _defaults() -> dict[str, _Found]:
     text = defaults_text()
-    found = _from_table(tomllib.loads(text), text, "defaults.toml")
+    found = _from_table(tomllib.loads(text), text, "defaults.toml", KEYS)
     return {name: _Found(item.value, DEFAULT_SOURCE) for name, item in found.items()}
 
 
@@ -88,7 +97,8 @@ def _find_file(named: Path | None, folder: Path) -> Path | None:
     return path if path.exists() else None
 
 
-def _from_file(path: Path) -> dict[str, _Found]:
+def _read(path: Path) -> tuple[dict[str, object], str]:
+    """Return a settings file, read and as it was written."""
     try:
         with path.open("rb") as handle:
             content = handle.read(_MAX_FILE_BYTES + 1)
@@ -98,19 +108,19 @@ def _from_file(path: Path) -> dict[str, _Found]:
         raise SettingsError(f"The settings file {path} is longer than {_MAX_FILE_BYTES} bytes: it is something else.")
     try:
         text = content.decode()
-        table = tomllib.loads(text)
+        return tomllib.loads(text), text
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         reason = str(error) or "it is nested too deeply"
         raise SettingsError(f"The settings file {path} is no TOML: {reason}.") from error
-    return _from_table(table, text, str(path))
 
 
-def _from_table(table: Mapping[str, object], text: str, place: str) -> dict[str, _Found]:
+def _from_table(table: Mapping[str, object], text: str, place: str, keys: Mapping[str, Key]) -> dict[str, _Found]:
     found: dict[str, _Found] = {}
-    for section, content in table.items():
-        if section not in SECTIONS:
+    known = {key.section for key in keys.values()}
+    for section, content in _sections(table):
+        if section not in known and section not in SECTIONS:
             where = _at(place, text, section, None)
-            hint = _hint(section, SECTIONS, KEYS)
+            hint = _hint(section, SECTIONS, keys)
             raise SettingsError(f"There is no section {section!r} in the settings ({where}){hint}.")
         if not isinstance(content, Mapping):
             where = _at(place, text, section, None)
@@ -118,14 +128,23 @@ def _from_table(table: Mapping[str, object], text: str, place: str) -> dict[str,
         for name, written in content.items():
             path = f"{section}.{name}"
             where = _at(place, text, section, name)
-            if path not in KEYS:
-                raise SettingsError(f"There is no setting {path!r} ({where}){_hint(path, KEYS, ())}.")
-            found[path] = _parse(KEYS[path], written, where, is_text=False)
+            if path not in keys:
+                raise SettingsError(f"There is no setting {path!r} ({where}){_hint(path, keys, ())}.")
+            found[path] = _parse(keys[path], written, where, is_text=False)
     return found
 
 
-def _from_environment(environment: Mapping[str, str]) -> dict[str, _Found]:
-    known = {key.variable: key for key in KEYS.values()}
+def _sections(table: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """Go through a file's sections, those of the upstreams one by one."""
+    for section, content in table.items():
+        if section == upstreams.TABLE and isinstance(content, Mapping):
+            yield from ((f"{section}.{name}", held) for name, held in content.items())
+        else:
+            yield section, content
+
+
+def _from_environment(environment: Mapping[str, str], keys: Mapping[str, Key]) -> dict[str, _Found]:
+    known = {key.variable: key for key in keys.values()}
     nearly = {variable.replace("__", "_"): variable for variable in known}
     found: dict[str, _Found] = {}
     for variable, text in environment.items():
@@ -134,6 +153,11 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, _Found]:
         if variable in known:
             found[known[variable].path] = _parse(
                 known[variable], text, f"environment variable {variable}", is_text=True
+            )
+        elif variable.startswith(f"{ENVIRONMENT_PREFIX}UPSTREAMS__") and not keys.keys() > KEYS.keys():
+            raise SettingsError(
+                f"The environment variable {variable} names an upstream that no settings file has: "
+                "write [upstreams.<name>] into one, for the order in which they are asked."
             )
         elif "__" in variable:
             hint = _hint(variable, known, ())

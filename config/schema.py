@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path  # noqa: TC003 - read at run time, by `keys`
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -48,6 +49,8 @@ class WebAddress:
             raise ValueError(sentence) from error
         if parts.scheme not in {"http", "https"} or not parts.hostname or any(letter.isspace() for letter in value):
             raise ValueError(sentence)
+        if "?" in value or "#" in value:
+            raise ValueError("must be a URL without a query")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,17 @@ class Line:
             raise ValueError("must be one line of printable ASCII characters")
 
 
-Check = Between | WebAddress | Line
+@dataclass(frozen=True, slots=True)
+class ProjectPatterns:
+    """The texts are names of projects, in which ``*`` and ``?`` may stand."""
+
+    def check(self, value: tuple[str, ...]) -> None:
+        """Raise ValueError where one of them is not."""
+        if not all(re.fullmatch(r"[A-Za-z0-9._*?-]+", one) for one in value):
+            raise ValueError('must be names of projects, or patterns such as "acme-*"')
+
+
+Check = Between | WebAddress | Line | ProjectPatterns
 Seconds = Annotated[float, Between(0.001, 1e9)]
 Bytes = Annotated[int, Size(), Between(0, 1 << 62)]
 Count = Annotated[int, Between(1, 1_000_000)]
@@ -75,6 +88,11 @@ class Upstream:
     """The index that we stand in front of."""
 
     url: Annotated[str, WebAddress()] = field(repr=False)
+    username: str = field(repr=False)
+    password: str = field(repr=False)
+    token: Annotated[str, Line()] = field(repr=False)
+    client_cert: str
+    client_key: str
     page_ttl: Annotated[float, Between(0, 1e9)]
     max_stale: Annotated[float, Between(0, 1e9)]
     patience_seconds: Seconds
@@ -86,6 +104,29 @@ class Upstream:
     ca_file: str
     user_agent_contact: Annotated[str, Line()]
     accept_older_serial: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedUpstream:
+    """One of the indexes that we stand in front of, as `Settings.upstreams` has them: ``[upstreams.<name>]``."""
+
+    url: Annotated[str, WebAddress()] = field(default="", repr=False)
+    projects: Annotated[tuple[str, ...], ProjectPatterns()] = ()
+    pinned_only: bool = False
+    username: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
+    token: Annotated[str, Line()] = field(default="", repr=False)
+    client_cert: str = ""
+    client_key: str = ""
+    # From here on the defaults are what [upstream] says.
+    ca_file: str
+    connect_seconds: Seconds
+    read_seconds: Seconds
+    retries: Annotated[int, Between(0, 20)]
+    max_page_bytes: Bytes
+    user_agent_contact: Annotated[str, Line()]
+    name: str = ""
+    """Empty where there is no ``[upstreams.<name>]``, so that ``[upstream]`` is the only one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +189,8 @@ class Settings:
     """All settings. A value: nothing reads the environment after it was made."""
 
     upstream: Upstream
+    upstreams: tuple[NamedUpstream, ...]
+    """In the order in which they are asked; at least one."""
     server: Server
     storage: Storage
     build: Build
@@ -175,12 +218,13 @@ class Key:
     @property
     def variable(self) -> str:
         """The environment variable: ``BUILDTHROUGH_SERVER__PORT``."""
-        return f"{ENVIRONMENT_PREFIX}{self.section}__{self.name}".upper()
+        section = self.section.replace(".", "__").replace("-", "_")
+        return f"{ENVIRONMENT_PREFIX}{section}__{self.name}".upper()
 
     @property
     def is_secret(self) -> bool:
         """Whether its value is shown to nobody."""
-        return self.path == "admin.token"
+        return self.name in {"token", "password", "username"}
 
 
 ENVIRONMENT_PREFIX = "BUILDTHROUGH_"
@@ -195,14 +239,10 @@ SECTIONS: dict[str, type] = {
 }
 
 
-def _keys() -> dict[str, Key]:
-    found: dict[str, Key] = {}
-    for section, holder in SECTIONS.items():
-        hints = get_type_hints(holder, include_extras=True)
-        for item in fields(holder):
-            key = _key(section, item.name, hints[item.name])
-            found[key.path] = key
-    return found
+def _keys(section: str, holder: type) -> dict[str, Key]:
+    hints = get_type_hints(holder, include_extras=True)
+    keys = [_key(section, item.name, hints[item.name]) for item in fields(holder)]
+    return {key.path: key for key in keys}
 
 
 def _key(section: str, name: str, hint: Any) -> Key:  # noqa: ANN401 - typing's forms have no type of their own
@@ -214,9 +254,18 @@ def _key(section: str, name: str, hint: Any) -> Key:  # noqa: ANN401 - typing's 
         kind=str if choices else (get_origin(kind) or kind),
         choices=choices,
         is_size=any(isinstance(note, Size) for note in notes),
-        checks=tuple(note for note in notes if isinstance(note, Between | WebAddress | Line)),
+        checks=tuple(note for note in notes if isinstance(note, Check)),
     )
 
 
-KEYS: dict[str, Key] = _keys()
-"""Every setting by its dotted name, in the order of the schema."""
+KEYS: dict[str, Key] = {
+    path: key for section, holder in SECTIONS.items() for path, key in _keys(section, holder).items()
+}
+"""Every setting by its dotted name, in the order of the schema, except those of `named_keys`."""
+
+
+def named_keys(name: str) -> dict[str, Key]:
+    """Return the settings of one ``[upstreams.<name>]``, by their dotted names."""
+    keys = _keys(f"upstreams.{name}", NamedUpstream)
+    del keys[f"upstreams.{name}.name"]
+    return keys

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from buildthrough.config.pip import find_index
-from buildthrough.config.schema import KEYS, SettingsError
+from buildthrough.config.schema import SettingsError
 from buildthrough.config.values import redact, show
 from buildthrough.proxy.commands import options
 
@@ -30,8 +30,10 @@ def run(arguments: argparse.Namespace) -> int:
     loaded = options.settings_of(arguments)
     for line in lines(loaded):
         print(line)
-    if not loaded.settings.upstream.url:
-        print(f"\n# upstream.url is not set: {_found(loaded)}")
+    for upstream in loaded.settings.upstreams:
+        if not upstream.url:
+            table = f"upstreams.{upstream.name}" if upstream.name else "upstream"
+            print(f"\n# {table}.url is not set: {_found(loaded)}")
     return 0
 
 
@@ -39,15 +41,22 @@ def lines(loaded: Loaded) -> list[str]:
     """Return one line a setting, in their sections, without secrets."""
     written: list[tuple[str, str]] = []
     section = ""
-    for key in KEYS.values():
+    for key in loaded.keys.values():
         if key.section != section:
             section = key.section
             written += [("", ""), (f"[{section}]", "")]
-        value = getattr(getattr(loaded.settings, section), key.name)
+        value = getattr(_holder(loaded, section), key.name)
         hidden = "# " if (key.is_secret and value) or redact(str(value)) != str(value) else ""
         written.append((f"{hidden}{key.name} = {show(key, value)}", loaded.sources[key.path]))
     width = max(len(left) for left, right in written if right)
     return [f"{left.ljust(width)}  # {right}" if right else left for left, right in written[1:]]
+
+
+def _holder(loaded: Loaded, section: str) -> object:
+    name = section.partition(".")[2]
+    if name:
+        return next(one for one in loaded.settings.upstreams if one.name == name)
+    return getattr(loaded.settings, section)
 
 
 def _found(loaded: Loaded) -> str:
