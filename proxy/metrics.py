@@ -77,7 +77,7 @@ class Metrics:
         self._upstream = Histogram(
             "buildthrough_upstream_seconds",
             "Time that upstream took to answer.",
-            ("kind", "outcome"),
+            ("upstream", "kind", "outcome"),
             buckets=_FAST,
             registry=self.registry,
         )
@@ -131,9 +131,9 @@ class Metrics:
         """Count one upstream file asked for: kept, joined, fetched, absent, failed."""
         self._files.labels(reason).inc()
 
-    def upstream(self, kind: str, seconds: float, outcome: str) -> None:
-        """Count one question to upstream."""
-        self._upstream.labels(kind, outcome).observe(seconds)
+    def upstream(self, name: str, kind: str, seconds: float, outcome: str) -> None:
+        """Count one question to an upstream; the name is empty where there is one."""
+        self._upstream.labels(name, kind, outcome).observe(seconds)
 
     def verdict(self, verdict: str) -> None:
         """Count one download of a file by what it meant for building."""

@@ -102,6 +102,16 @@ class PageStore:
             await loop.run_in_executor(store._thread, store._close)
             store._thread.shutdown()
 
+    async def settle(self, upstreams: str) -> None:
+        """Throw all away that is of other upstreams than these: it would stand for pages that they never sent."""
+
+        def settle(cache: Cache) -> None:
+            if cache.get("upstreams") != upstreams:
+                cache.clear()
+                cache.set("upstreams", upstreams)
+
+        await self.run(settle, None)
+
     async def get(self, project: str) -> StoredPage | None:
         """Return the project's page as it was stored."""
         nothing: tuple[object, object] = (None, None)

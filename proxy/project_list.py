@@ -47,6 +47,18 @@ def render_project_list(answer: PageAnswer, form: Form) -> bytes:
     return _json(text, answer.url, answer.last_serial or serial)
 
 
+def walk_names(answer: PageAnswer, take: Callable[[str], object]) -> None:
+    """Call ``take`` with the name of each project, in the list's order. Raise as `render_project_list` does."""
+    sent, text = read_text(answer, "list of projects")
+    if sent == "json":
+        _check_json(text)
+        _walk_projects(text, take)
+        return
+    _check_html(text)
+    for name in _html_names(text, answer.url):
+        take(name)
+
+
 def _html(text: str, serial: str | None) -> bytes:
     pieces = [_HEAD]
     add = _batches(pieces)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,14 +18,14 @@ from buildthrough.builders.queue import SqlQueue
 from buildthrough.builders.retry import FailureMemory, RetryPolicy
 from buildthrough.builders.sandbox import Limits
 from buildthrough.builders.workshop import Workshop, open_workshop
-from buildthrough.config.pip import find_index
-from buildthrough.proxy import logs
+from buildthrough.proxy import access, logs
 from buildthrough.proxy.api import MAX_BODY_BYTES, Api, Readiness
 from buildthrough.proxy.blobs import LocalBlobs
 from buildthrough.proxy.boundary import boundary
 from buildthrough.proxy.building import Building
 from buildthrough.proxy.catalog import SqlCatalog
 from buildthrough.proxy.current import CurrentPages
+from buildthrough.proxy.decisions import SqlDecisions
 from buildthrough.proxy.downloads import Downloads
 from buildthrough.proxy.errors import StorageFault
 from buildthrough.proxy.eviction import Eviction
@@ -39,11 +38,10 @@ from buildthrough.proxy.patience import Patience
 from buildthrough.proxy.projects import Projects
 from buildthrough.proxy.publication import clean_up, put_bytes
 from buildthrough.proxy.releases import Releases
-from buildthrough.proxy.upstream import HttpUpstream
 from buildthrough.proxy.web import Index
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine
+    from collections.abc import Coroutine
 
     from buildthrough.config.schema import Settings
     from buildthrough.proxy.folder import DataFolder
@@ -63,6 +61,7 @@ class Store:
 
     queue: SqlQueue
     catalog: SqlCatalog
+    decisions: SqlDecisions
     files: LocalBlobs
     built: LocalBlobs
     build_logs: LocalBlobs
@@ -89,7 +88,9 @@ async def assemble(
     """Open everything, in the order of dependence; the stack closes it in reverse."""
     metrics = Metrics()
     parts = await _open_store(settings, metrics, stack)
-    upstream = await stack.enter_async_context(_upstream(settings, metrics))
+    ways = await access.accesses(settings)
+    await parts.pages.settle(access.fingerprint(ways))
+    upstream = await stack.enter_async_context(access.opened(ways, parts.decisions, metrics.upstream))
     downloads = await stack.enter_async_context(
         Downloads.open(upstream, parts.files, limit=_DOWNLOADS, remember=parts.pages.digests, observe=metrics.file)
     )
@@ -182,33 +183,12 @@ async def _open_store(settings: Settings, metrics: Metrics, stack: AsyncExitStac
     return Store(
         queue=queue,
         catalog=catalog,
+        decisions=SqlDecisions(database),
         files=await LocalBlobs.opened(root / "files"),
         built=built,
         build_logs=await LocalBlobs.opened(root / "logs"),
         pages=await stack.enter_async_context(PageStore.open(root / "pages")),
     )
-
-
-@asynccontextmanager
-async def _upstream(settings: Settings, metrics: Metrics) -> AsyncIterator[HttpUpstream]:
-    given = settings.upstream
-    url, ca_file = given.url, given.ca_file
-    if not url:
-        found = await asyncio.to_thread(find_index, host=settings.server.host, port=settings.server.port)
-        url, ca_file = found.url, ca_file or found.ca_file or ""
-    contact = f" ({given.user_agent_contact})" if given.user_agent_contact else ""
-    async with HttpUpstream.open(
-        url,
-        connect_seconds=given.connect_seconds,
-        read_seconds=given.read_seconds,
-        retries=given.retries,
-        max_page_bytes=given.max_page_bytes,
-        ca_file=ca_file or None,
-        user_agent=f"buildthrough/{version('buildthrough')}{contact}",
-        observe=metrics.upstream,
-    ) as upstream:
-        log.info("upstream", url=upstream.redacted_url)
-        yield upstream
 
 
 async def open_builders(settings: Settings, work: Path) -> Workshop:

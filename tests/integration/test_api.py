@@ -270,7 +270,7 @@ async def test_metrics_count_requests_by_route_and_status(idle, pypi, sdist):
         "buildthrough_build_slots 0.0",
     ):
         assert line in figures
-    assert 'buildthrough_upstream_seconds_count{kind="page",outcome="ok"} 1.0' in figures
+    assert 'buildthrough_upstream_seconds_count{kind="page",outcome="ok",upstream=""} 1.0' in figures
 
 
 async def test_methods_that_nobody_knows_do_not_fill_the_metrics(idle):
