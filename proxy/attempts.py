@@ -15,6 +15,9 @@ from buildthrough.proxy.upstream_faults import Passing, upstream_faults
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from aiohttp.client_reqrep import ConnectionKey
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
     from yarl import URL
 
 T = TypeVar("T")
@@ -25,7 +28,21 @@ CONNECTIONS: Final = 128
 FIRST_PAUSE: Final = 0.2
 """Seconds before the second attempt, give or take a half; doubled each time."""
 LONGEST_PAUSE: Final = 4.0
-"""Seconds between two attempts, whatever Retry-After says: somebody waits."""
+"""Seconds between two attempts. An upstream that wants to be left alone for longer is: somebody waits."""
+
+
+class _Connections(aiohttp.TCPConnector):
+    """Connections of which none is used again on which something came that nobody had asked for.
+
+    It would be taken for the answer to the next question (https://github.com/aio-libs/aiohttp/issues/13656).
+    """
+
+    async def _get(self, key: ConnectionKey, traces: list[Trace]) -> Connection | None:
+        while True:
+            connection = await super()._get(key, traces)
+            if connection is None or connection.protocol is None or not connection.protocol.should_close:
+                return connection
+            connection.close()
 
 
 class Attempts:
@@ -45,7 +62,7 @@ class Attempts:
 
         def session(*, keep: bool) -> aiohttp.ClientSession:
             return aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=CONNECTIONS, force_close=not keep, use_dns_cache=keep),
+                connector=_Connections(limit=CONNECTIONS, force_close=not keep, use_dns_cache=keep),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds, sock_read=read_seconds),
                 headers={"User-Agent": user_agent},
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -64,7 +81,7 @@ class Attempts:
                 with upstream_faults(url):
                     return await ask(self._fresh if attempt else self._session)
             except Passing as fault:
-                if attempt == self._retries:
+                if attempt == self._retries or fault.pause > LONGEST_PAUSE:
                     raise UpstreamUnavailable(fault.sentence) from fault
                 pause = max(fault.pause, FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
             await asyncio.sleep(min(pause, LONGEST_PAUSE))

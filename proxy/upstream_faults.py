@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 _GONE: Final = frozenset({404, 410})
 _REFUSED: Final = frozenset({401, 403})
 _BUSY: Final = frozenset({408, 425, 429})
+_DIGITS: Final = 12
+"""Of a number of seconds: more is for ever."""
 
 
 class Passing(UpstreamUnavailable):
@@ -65,14 +69,20 @@ def check(response: aiohttp.ClientResponse, url: URL) -> None:
     if status in _REFUSED:
         raise UpstreamUnavailable(f"Upstream refused us {where} ({status}): its credentials here may be wrong.")
     if status >= 500 or status in _BUSY:  # noqa: PLR2004
-        raise Passing(f"Upstream answered {status} for {where}.", pause=_retry_after(response))
+        pause = retry_after(response.headers.get("Retry-After"), time.time())
+        raise Passing(f"Upstream answered {status} for {where}.", pause=pause)
     raise UpstreamInvalid(f"Upstream answered {status} for {where}.")
 
 
-def _retry_after(response: aiohttp.ClientResponse) -> float:
-    with suppress(ValueError):  # the form with a date is not worth a clock that may be wrong
-        return float(response.headers.get("Retry-After", "0"))
-    return 0.0
+def retry_after(stated: str | None, now: float) -> float:
+    """Return how many seconds the header asks to wait (RFC 9110, 10.2.3): 0 where it is missing or nonsense."""
+    stated = (stated or "").strip()
+    if stated.isascii() and stated.isdecimal():
+        return float(stated) if len(stated) <= _DIGITS else math.inf
+    try:
+        return max(0.0, parsedate_to_datetime(stated).timestamp() - now)
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 @dataclass(slots=True)

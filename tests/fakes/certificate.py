@@ -22,6 +22,46 @@ def make_certificate(folder: Path, name: str, *, password: str = "") -> tuple[Pa
     return certificate, key
 
 
+def unfit_contexts(folder: Path) -> dict[str, tuple[ssl.SSLContext, Path]]:
+    """Return servers' contexts by what is wrong with their certificates, each with a file that trusts their maker."""
+    made = {
+        "nobody vouches for it": (_issue(folder, "stranger"), _issue(folder, "somebody")),
+        "it is another host's": (_issue(folder, "elsewhere", host="DNS:example.org"),) * 2,
+        "it has expired": (_issue(folder, "expired", is_expired=True),) * 2,
+    }
+    contexts = {}
+    for what, ((certificate, key), (trusted, _)) in made.items():
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        contexts[what] = context, trusted
+    return contexts
+
+
+def _issue(folder: Path, name: str, *, host: str = "IP:127.0.0.1", is_expired: bool = False) -> tuple[Path, Path]:
+    """Make a certificate that vouches for itself. `openssl req` alone makes none that has expired."""
+    certificate, key, request = folder / f"{name}.pem", folder / f"{name}-key.pem", folder / f"{name}.csr"
+    made = f"openssl req -new {_CURVE.partition(' -days')[0]} -nodes -subj /CN={name} -addext subjectAltName={host}"
+    subprocess.run([*made.split(), "-keyout", key, "-out", request], check=True, capture_output=True)
+    signed = [
+        "openssl",
+        "x509",
+        "-req",
+        "-in",
+        request,
+        "-signkey",
+        key,
+        "-copy_extensions",
+        "copy",
+        "-out",
+        certificate,
+    ]
+    in_2020 = ["-not_before", "20200101000000Z", "-not_after", "20200102000000Z"]  # since OpenSSL 3.4
+    for days in (in_2020, ["-days", "-1"]) if is_expired else (["-days", "2"],):
+        if subprocess.run([*signed, *days], check=False, capture_output=True).returncode == 0:
+            return certificate, key
+    raise AssertionError("openssl made no certificate")
+
+
 def server_context(folder: Path, *, clients: Path | None = None) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """Return what a server for ``localhost`` needs, and what a client needs that trusts it; ``folder`` keeps both.
 

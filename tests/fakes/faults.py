@@ -69,6 +69,8 @@ class Fault:
     """Claim gzip and send only so many bytes of it, with a Content-Length that fits."""
     ranges: bool = True
     """Whether Range is obeyed."""
+    http10: bool = False
+    """Speak HTTP/1.0: where the connection ends the body ends, cut or not."""
     dribble: tuple[int, float] | None = None
     """Send so many bytes, then wait so many seconds, over and over."""
     gate: Gate | None = None
@@ -76,6 +78,10 @@ class Fault:
     """Wait at the gate after so many bytes of the body."""
     drop: bool = False
     """Close the connection without an answer."""
+    raw: bytes | None = None
+    """Send these very bytes instead of an answer, and close the connection."""
+    linger: bool = False
+    """Leave the connection open instead, after what is raw."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -97,9 +103,15 @@ async def send(request: web.BaseRequest, answer: web.Response | FakeFile, fault:
     if fault.drop:
         _abort(request)
         return web.Response()
+    if fault.raw is not None:
+        return await _send_raw(request, fault.raw, linger=fault.linger)
     if fault.redirect is not None:
         return web.Response(status=302, headers={"Location": fault.redirect})
     plan = _spoil(_plan(request, answer, fault), fault)
+    if fault.http10:
+        head = "".join(f"{key}: {value}\r\n" for key, value in plan.headers.items())
+        body = b"".join(plan.pieces)[: fault.cut_at]
+        return await _send_raw(request, f"HTTP/1.0 {plan.status} What\r\n{head}\r\n".encode() + body, linger=False)
     response = web.StreamResponse(status=plan.status, headers=plan.headers)
     if fault.length:
         response.content_length = plan.size
@@ -109,6 +121,16 @@ async def send(request: web.BaseRequest, answer: web.Response | FakeFile, fault:
     if request.method != "HEAD" and plan.status not in {204, 304}:
         await _write(request, response, plan, fault)
     return response
+
+
+async def _send_raw(request: web.BaseRequest, raw: bytes, *, linger: bool) -> web.Response:
+    transport = request.transport
+    if transport is not None:
+        transport.write(raw)
+        while linger and not transport.is_closing():
+            await asyncio.sleep(0.02)
+        transport.close()
+    return web.Response()
 
 
 def _plan(request: web.BaseRequest, answer: web.Response | FakeFile, fault: Fault) -> _Plan:
