@@ -145,7 +145,7 @@ class Building:
             raise Cancelled("cancelled.removed", f"Upstream no longer has {request.project}.") from fault
         except ProxyError as fault:
             raise InfrastructureFault("infra.upstream", fault.sentence) from fault
-        return file_resource(wanted_sdist(files, request, target.environment), files)
+        return file_resource(wanted_sdist(files, request, target.environment), files.upstream)
 
 
 def _make_afresh(folder: Path) -> None:

@@ -6,28 +6,25 @@ Upstream's failure never shrinks it: the last good page is used, marked stale, a
 from __future__ import annotations
 
 import asyncio
-import gzip
-import hashlib
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from buildthrough.proxy import logs
-from buildthrough.proxy.errors import UnknownProject, UpstreamFault, UpstreamInvalid, UpstreamUnavailable
+from buildthrough.proxy.errors import ProxyError, UnknownProject, UpstreamFault, UpstreamInvalid, UpstreamUnavailable
 from buildthrough.proxy.flight import Flights
 from buildthrough.proxy.freshness import HIT, MISS, REVALIDATED, Freshness
-from buildthrough.proxy.link import decoded
-from buildthrough.proxy.page import read_page
+from buildthrough.proxy.page import Page, read_page
+from buildthrough.proxy.rendered import Rendered, Rendering, source_of
 from buildthrough.proxy.shelf import Shelf
+from buildthrough.proxy.view import FULL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from buildthrough.proxy.built import BuiltWheel
     from buildthrough.proxy.entry import Entry, ProjectFiles
-    from buildthrough.proxy.negotiation import Form
-    from buildthrough.proxy.page import Page
-    from buildthrough.proxy.pages import PageStore
+    from buildthrough.proxy.page_stream import PageStream
+    from buildthrough.proxy.pages import PageStore, StoredHead
     from buildthrough.proxy.patience import Patience
     from buildthrough.proxy.upstream import PageAnswer, Upstream
 
@@ -38,54 +35,31 @@ _ABSENT_SECONDS = 60.0
 _PAUSE_SECONDS = 5.0
 """Longest time that upstream is left alone after it failed, while there is a stale page to answer with."""
 _ABSENT_WEIGHT = 500
-_PAGE_WEIGHT = 4
-"""Bytes in memory for each byte of a page: the text and what was read from it."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Rendered:
-    """A page's body in one form and coding, ready to be sent."""
-
-    body: bytes
-    etag: str
-    wheels: tuple[BuiltWheel, ...]
-    """The built wheels that it was made with."""
-
-    @classmethod
-    def of(cls, body: bytes, wheels: tuple[BuiltWheel, ...] = (), *, compress: bool) -> Rendered:
-        """Compress a body if so wanted, and name it by its content. Takes a thread's time for a long one."""
-        tag = hashlib.sha256(body).hexdigest()[:32]
-        if compress:
-            return cls(body=gzip.compress(body, 6, mtime=0), etag=f'"{tag}-gzip"', wheels=wheels)
-        return cls(body=body, etag=f'"{tag}"', wheels=wheels)
+_CURRENT_WEIGHT = 2_000
+_MOST_RENDERS = 12
+"""Renderings of one page that are kept in memory."""
+_PAGE_WEIGHT = 1.2
+"""Bytes in memory for each byte of a page: the text and where its files stand."""
+_FILES_WEIGHT = 1_500
+"""Bytes in memory of a file that was looked at."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Current:
-    """A project page as upstream last sent it."""
+    """What upstream last said of a project; its page itself is kept apart, see `CurrentPages.page`."""
 
-    page: Page
-    digest: bytes
-    etag: str | None
-    """Upstream's own, for asking again."""
+    head: StoredHead
     checked: float
     """When upstream last confirmed it, in seconds since the epoch."""
     stale: bool = False
     """Upstream failed when it was last asked."""
     ask_after: float = 0.0
     """Monotonic time before which a failing upstream is left alone."""
-    renders: dict[tuple[Form, str, bool], Rendered] = field(default_factory=dict)
-    by_path: dict[str, Entry] | None = None
+    renders: dict[Rendering, Rendered] = field(default_factory=dict)
 
     def freshness(self, now: float) -> Freshness:
         """Return how fresh it is where upstream is not asked."""
         return Freshness.stale(now - self.checked) if self.stale else HIT
-
-    def entry(self, path: str) -> Entry | None:
-        """Return the file that is listed under this path, both percent-decoded once."""
-        if self.by_path is None:
-            self.by_path = {decoded(entry.path): entry for entry in self.page.files.entries}
-        return self.by_path.get(path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,19 +85,23 @@ class CurrentPages:
     ) -> None:
         """Use a page for ``page_ttl`` seconds without asking; keep so many bytes in memory."""
         self._upstream = upstream
-        self._pages = pages
+        self._store = pages
         self._patience = patience
         self._ttl = page_ttl
-        self._shelf: Shelf[str, Current | Absent] = Shelf(memory_bytes)
+        self._shelf: Shelf[str, Current | Absent] = Shelf(memory_bytes // 2)
+        self._read: Shelf[str, tuple[str, Page]] = Shelf(memory_bytes // 2)
+        """Pages and their digests: needed to render them, and to know their files."""
         self._flights: Flights[str, tuple[Current, Freshness]] = Flights()
         self._asking: Flights[str, tuple[Current, Freshness]] = Flights()
         """Goes on where those who wait are given the old page, or are told to ask again."""
+        self._reading: Flights[tuple[str, str], Page] = Flights()
         self._observe = observe
 
     async def close(self) -> None:
         """End what is under way."""
         await self._flights.close()
         await self._asking.close()
+        await self._reading.close()
 
     async def get(self, project: str) -> tuple[Current, Freshness]:
         """Return the page as upstream last sent it, and how fresh that is.
@@ -140,23 +118,77 @@ class CurrentPages:
             return known, known.freshness(now)
         return await self._flights.join(project, lambda: self._refresh(project))
 
+    def knows(self, project: str) -> bool:
+        """Whether there is an answer, or one is under way."""
+        return self._shelf.get(project) is not None or project in self._flights
+
+    async def get_or_stream(self, project: str, stream: PageStream) -> tuple[Current, Freshness] | None:
+        """Return as `get` does, or None once the page flows because it is long. It arrives to its end in any case."""
+        if self.knows(project):
+            return await self.get(project)
+        asking = asyncio.ensure_future(self._flights.join(project, lambda: self._refresh(project, stream)))
+        flowing = asyncio.ensure_future(stream.is_flowing())
+        asking.add_done_callback(_heard)
+        try:
+            await asyncio.wait((asking, flowing), return_when=asyncio.FIRST_COMPLETED)
+            return None if flowing.done() and not asking.done() else await asking
+        finally:
+            flowing.cancel()
+
     async def ask(self, project: str) -> ProjectFiles:
         """Return what upstream lists for a project, asked just now. Raise `UpstreamFault`: an old page will not do."""
         current, _ = await self._flights.join(project, lambda: self._refresh(project))
         if current.stale:
             raise UpstreamUnavailable(f"Upstream cannot be asked about {project} now.")
-        return current.page.files
+        return await self.files(project, current)
 
-    def add_weight(self, project: str, current: Current, weight: int) -> None:
-        """Count more bytes for a page that has grown, where it is still kept."""
+    async def page(self, project: str, current: Current) -> Page:
+        """Return the page itself. Raise `UpstreamFault` where it was lost here and upstream cannot give it again."""
+        digest = current.head.digest
+        known = self._read.get(project)
+        if known is not None and known[0] == digest:
+            return known[1]
+        return await self._reading.join((project, digest), lambda: self._read_again(project, current))
+
+    async def entry(self, project: str, current: Current, path: str) -> Entry | None:
+        """Return the file that a page lists under this path. Raise as `page` does."""
+        page = await self.page(project, current)
+        return page.entry(path) if page.is_indexed else await asyncio.to_thread(page.entry, path)
+
+    async def files(self, project: str, current: Current) -> ProjectFiles:
+        """Return all that a page lists. Raise as `page` does."""
+        page = await self.page(project, current)
+        if not page.has_files:
+            files = await asyncio.to_thread(lambda: page.files)
+            self._read.add_weight(project, len(files.entries) * _FILES_WEIGHT)
+        return page.files
+
+    async def rendered(self, project: str, rendering: Rendering) -> Rendered | None:
+        """Return a rendering as it was stored, perhaps of an older page."""
+        record = await self._store.form(project, rendering.name)
+        try:
+            return None if record is None else Rendered.from_record(record)
+        except (ValueError, KeyError, TypeError):
+            log.warning("a stored rendering is damaged and is made again", project=project)
+            return None
+
+    async def keep(
+        self, project: str, current: Current, rendering: Rendering, rendered: Rendered, *, store: bool = True
+    ) -> None:
+        """Keep a rendering: in memory, and for the time after a restart in the store."""
+        if len(current.renders) >= _MOST_RENDERS:
+            current.renders.pop(next(iter(current.renders)))
+        current.renders[rendering] = rendered
         if self._shelf.get(project) is current:
-            self._shelf.add_weight(project, weight)
+            self._shelf.add_weight(project, len(rendered.body))
+        if store:
+            await self._store.put_form(project, rendering.name, rendered.record())
 
     def _usable(self, known: Current, now: float) -> bool:
         fresh = 0 <= now - known.checked < self._ttl
         return fresh or (known.stale and time.monotonic() < known.ask_after)
 
-    async def _refresh(self, project: str) -> tuple[Current, Freshness]:
+    async def _refresh(self, project: str, stream: PageStream | None = None) -> tuple[Current, Freshness]:
         known = self._shelf.get(project)
         if not isinstance(known, Current):
             known = await self._load(project)
@@ -164,7 +196,7 @@ class CurrentPages:
                 self._observe("stored")
                 return known, HIT
         try:
-            asked = self._asking.join(project, lambda: self._ask(project, known))
+            asked = self._asking.join(project, lambda: self._ask(project, known, stream))
             return await self._patience.wait(asked, is_known=known is not None)
         except UpstreamFault as fault:
             if known is None:
@@ -176,60 +208,87 @@ class CurrentPages:
         log.warning("upstream failed, the last good page is served", project=project, fault=reason)
         return known, known.freshness(time.time())
 
-    async def _ask(self, project: str, known: Current | None) -> tuple[Current, Freshness]:
+    async def _ask(
+        self, project: str, known: Current | None, stream: PageStream | None = None
+    ) -> tuple[Current, Freshness]:
         """Ask upstream, and make what it answers the current page."""
         try:
-            return await self._take(project, known, await self._upstream.page(project, known.etag if known else None))
-        except UnknownProject:
-            await self._pages.drop(project)
-            absent = Absent(until=time.time() + min(self._ttl, _ABSENT_SECONDS))
-            self._shelf.put(project, absent, _ABSENT_WEIGHT)
-            self._observe("unknown")
-            raise
-        except UpstreamFault:
-            if known is None:
+            answer = await self._upstream.page(project, known.head.etag if known else None, stream)
+            return await self._take(project, known, answer, stream)
+        except ProxyError as fault:
+            if stream is not None:
+                stream.fail(fault)
+            if isinstance(fault, UnknownProject):
+                await self._forget(project)
+            elif known is None:
                 self._observe("failed")
             raise
 
-    async def _take(self, project: str, known: Current | None, answer: PageAnswer | None) -> tuple[Current, Freshness]:
+    async def _forget(self, project: str) -> None:
+        await self._store.drop(project)
+        absent = Absent(until=time.time() + min(self._ttl, _ABSENT_SECONDS))
+        self._shelf.put(project, absent, _ABSENT_WEIGHT)
+        self._read.drop(project)
+        self._observe("unknown")
+
+    async def _take(
+        self, project: str, known: Current | None, answer: PageAnswer | None, stream: PageStream | None
+    ) -> tuple[Current, Freshness]:
         """Make what upstream answered the current page. Raise `UpstreamInvalid` where it is none."""
         now = time.time()
-        digest = None if answer is None else await asyncio.to_thread(_digest, answer)
-        if known is not None and (answer is None or digest == known.digest):
+        digest = None if answer is None else await asyncio.to_thread(answer.digest)
+        if known is not None and (answer is None or digest == known.head.digest):
             known.checked, known.stale = now, False
             if answer is not None:
-                known.etag = answer.etag
-            await self._pages.renew(project, now)
+                known.head = replace(known.head, etag=answer.etag)
+            await self._store.renew(project, now)
             self._observe("revalidated")
             return known, REVALIDATED
         if answer is None or digest is None:
             raise UpstreamInvalid("Upstream answered that a page is unchanged that was never asked for.")
-        page = await asyncio.to_thread(read_page, answer, project)
-        current = Current(page=page, digest=digest, etag=answer.etag, checked=now)
-        self._shelf.put(project, current, len(answer.body) * _PAGE_WEIGHT)
-        await self._pages.put(project, answer, now)
+        page = await self._page_of(project, answer, stream)
+        answer = replace(answer, last_serial=page.last_serial)
+        self._read.put(project, (digest, page), int(len(answer.body) * _PAGE_WEIGHT))
+        current = Current(head=await self._store.put(project, answer, now), checked=now)
+        self._shelf.put(project, current, _CURRENT_WEIGHT)
+        if stream is not None and stream.is_sent:
+            rendering = Rendering(form="json", coding=stream.coding, view=FULL)
+            await self.keep(project, current, rendering, stream.rendered(source_of(digest, ())))
         self._observe("fetched")
         return current, MISS
 
+    async def _page_of(self, project: str, answer: PageAnswer, stream: PageStream | None) -> Page:
+        document = await stream.finish() if stream is not None else None
+        if document is None:
+            return await asyncio.to_thread(read_page, answer, project)
+        return Page(form="json", last_serial=answer.last_serial or document.last_serial, document=document)
+
     async def _load(self, project: str) -> Current | None:
-        """Return the page that was stored by an earlier run, or was pushed out of memory."""
-        stored = await self._pages.get(project)
-        if stored is None:
+        """Return what was stored by an earlier run, or was pushed out of memory."""
+        head = await self._store.head(project)
+        if head is None:
             return None
-        answer = stored.answer
-        try:
-            page = await asyncio.to_thread(read_page, answer, project)
-        except UpstreamInvalid as fault:
-            log.warning("a stored page cannot be read and is asked for again", project=project, fault=fault.sentence)
-            return None
-        digest = await asyncio.to_thread(_digest, answer)
-        current = Current(page=page, digest=digest, etag=answer.etag, checked=stored.fetched)
-        self._shelf.put(project, current, len(answer.body) * _PAGE_WEIGHT)
+        current = Current(head=head, checked=head.fetched)
+        self._shelf.put(project, current, _CURRENT_WEIGHT)
         return current
 
+    async def _read_again(self, project: str, current: Current) -> Page:
+        """Read the stored page; where that is lost, ask for it again."""
+        digest = current.head.digest
+        body = await self._store.body(project, digest)
+        if body is None:
+            log.warning("the stored page is lost and is asked for again", project=project)
+            await self._asking.join(project, lambda: self._ask(project, None))
+            known = self._read.get(project)
+            if known is None or known[0] != digest:
+                raise UpstreamUnavailable(f"The page of {project} has changed just now. Ask again.")
+            return known[1]
+        page = await asyncio.to_thread(read_page, current.head.answer(body), project)
+        self._read.put(project, (digest, page), int(len(body) * _PAGE_WEIGHT))
+        return page
 
-def _digest(answer: PageAnswer) -> bytes:
-    """Return what tells one page from another: its bytes, and the address that its links are relative to."""
-    digest = hashlib.sha256(f"{answer.content_type}\n{answer.url}\n".encode())
-    digest.update(answer.body)
-    return digest.digest()
+
+def _heard(task: asyncio.Future[tuple[Current, Freshness]]) -> None:
+    """Take note of how it ended: whoever asks next is told."""
+    if not task.cancelled():
+        task.exception()

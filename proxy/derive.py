@@ -6,8 +6,7 @@ import json
 from html import escape
 from typing import TYPE_CHECKING
 
-from buildthrough.proxy.json_text import scanner, walk_array
-from buildthrough.proxy.link import is_ours, locate
+from buildthrough.proxy.link import locate
 from buildthrough.proxy.simple_html import (
     addition_anchor,
     anchor,
@@ -22,12 +21,19 @@ from buildthrough.proxy.stated import clean_hashes, core_metadata
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from buildthrough.proxy.link import Location
     from buildthrough.proxy.overlay import Addition
     from buildthrough.proxy.simple_html import Anchor, HtmlDocument
     from buildthrough.proxy.simple_json import JsonDocument
 
 
-def json_from_html(document: HtmlDocument, additions: Sequence[Addition], root: str, last_serial: str | None) -> bytes:
+def json_from_html(
+    document: HtmlDocument,
+    additions: Sequence[Addition],
+    root: str,
+    last_serial: str | None,
+    hidden: frozenset[str] = frozenset(),
+) -> bytes:
     """Return the page as JSON of version 1.0: HTML knows neither sizes nor versions (PEP 700 asks for both)."""
     meta: dict[str, object] = {"api-version": "1.0"}
     if last_serial is not None and last_serial.isdecimal():
@@ -38,28 +44,33 @@ def json_from_html(document: HtmlDocument, additions: Sequence[Addition], root: 
         if document.status_reason:
             head["project-status"] = {"status": document.files.status, "reason": document.status_reason}
     pieces = [json.dumps(head)[:-1].encode(), b', "files": [']
-    objects = [json.dumps(one).encode() for one in _objects(document, root)]
+    objects = [json.dumps(one).encode() for one in _objects(document, root, hidden)]
     objects += [json.dumps(addition_object(one, root)).encode() for one in additions]
     pieces.append(b", ".join(objects))
     pieces.append(b"]}\n")
     return b"".join(pieces)
 
 
-def html_from_json(document: JsonDocument, additions: Sequence[Addition], root: str, last_serial: str | None) -> bytes:
+def html_from_json(
+    document: JsonDocument,
+    additions: Sequence[Addition],
+    root: str,
+    last_serial: str | None,
+    hidden: frozenset[str] = frozenset(),
+) -> bytes:
     """Return the page as HTML (PEP 503, with the attributes of its successors)."""
-    files = document.files
     lines = [
         "<!DOCTYPE html>\n<html>\n  <head>",
         f'    <meta name="pypi:repository-version" content="{escape(document.api_version)}">',
     ]
-    if files.status is not None:
-        lines.append(f'    <meta name="pypi:project-status" content="{escape(files.status)}">')
+    if document.status is not None:
+        lines.append(f'    <meta name="pypi:project-status" content="{escape(document.status)}">')
     if document.status_reason:
         lines.append(f'    <meta name="pypi:project-status-reason" content="{escape(document.status_reason)}">')
-    title = f"Links for {escape(files.project)}"
+    title = f"Links for {escape(document.project)}"
     lines += [f"    <title>{title}</title>", "  </head>", "  <body>", f"    <h1>{title}</h1>"]
     pieces = [_encode(line) for line in lines]
-    pieces += [_encode(f"    {one}<br />") for one in _anchors(document, root)]
+    pieces += [_encode(f"    {one}<br />") for one in _anchors(document, root, hidden)]
     pieces += [_encode(f"    {addition_anchor(one, root, upload_time=False)}<br />") for one in additions]
     pieces += [b"  </body>", b"</html>"]
     if last_serial is not None and last_serial.isdecimal():
@@ -67,9 +78,9 @@ def html_from_json(document: JsonDocument, additions: Sequence[Addition], root: 
     return b"\n".join(pieces) + b"\n"
 
 
-def _objects(document: HtmlDocument, root: str) -> Iterator[dict[str, object]]:
+def _objects(document: HtmlDocument, root: str, hidden: frozenset[str]) -> Iterator[dict[str, object]]:
     for found in anchors(document):
-        if found.place.filename and found.is_file:
+        if found.place.filename and found.is_file and found.place.filename not in hidden:
             yield _object(found, f"{root}files/{document.files.project}/")
 
 
@@ -97,28 +108,19 @@ def _object(found: Anchor, way: str) -> dict[str, object]:
     return entry
 
 
-def _anchors(document: JsonDocument, root: str) -> Iterator[str]:
-    scan = scanner()
-    text, way = document.text, f"{root}files/{document.files.project}/"
-    places: dict[str, str] = {}
-    written: list[str] = []
-
-    def element(at: int) -> int:
-        value, end = scan(text, at)
-        if isinstance(value, dict):
-            written.append(_anchor_of(value, document.base, way, places))
-        return end
-
-    walk_array(text, document.files_at, element)
-    yield from written
+def _anchors(document: JsonDocument, root: str, hidden: frozenset[str]) -> Iterator[str]:
+    way = f"{root}files/{document.project}/"
+    for value, place in document.located():
+        if value["filename"] not in hidden:
+            yield _anchor_of(value, place, document.base, way)
 
 
-def _anchor_of(value: Mapping[str, object], base: str, way: str, places: dict[str, str]) -> str:
-    filename, url = str(value["filename"]), str(value["url"])
-    place = locate(url, base)
-    href = url
+def _anchor_of(value: Mapping[str, object], place: Location | None, base: str, way: str) -> str:
+    filename, href = str(value["filename"]), str(value["url"])
     if place is not None:
-        href = f"{way}{place.path}" if is_ours(place, filename, places) else place.url
+        href = f"{way}{place.path}"
+    elif (elsewhere := locate(href, base)) is not None:
+        href = elsewhere.url
     hashes = clean_hashes(value.get("hashes"))
     algorithm = "sha256" if "sha256" in hashes else next(iter(hashes), None)
     if algorithm is not None:

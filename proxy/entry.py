@@ -10,13 +10,14 @@ from packaging.utils import (
     InvalidSdistFilename,
     InvalidWheelFilename,
     canonicalize_name,
+    canonicalize_version,
     parse_sdist_filename,
     parse_wheel_filename,
 )
 from packaging.version import InvalidVersion
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,3 +85,9 @@ def wheel_identity(filename: str) -> tuple[str, str] | None:
     except (InvalidWheelFilename, InvalidVersion):
         return None
     return canonicalize_name(name), str(version)
+
+
+def versions_of(filenames: Iterable[str]) -> frozenset[str]:
+    """Return the canonical versions of these sdists and wheels, without trailing zeros."""
+    identities = (wheel_identity(name) or sdist_identity(name) for name in filenames)
+    return frozenset(canonicalize_version(identity[1]) for identity in identities if identity is not None)

@@ -38,6 +38,9 @@ class Flights(Generic[K, V]):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def __contains__(self, key: K) -> bool:
+        return key in self._tasks
+
     def __len__(self) -> int:
         return len(self._tasks)
 

@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from buildthrough.builders.database import utc_now
 from buildthrough.proxy import logs
 from buildthrough.proxy.catalog import AuditRecord
-from buildthrough.proxy.current import Rendered
 from buildthrough.proxy.errors import NotFound
 from buildthrough.proxy.flight import Flights
 from buildthrough.proxy.overlay import downloadable, overlay
 from buildthrough.proxy.page import render
+from buildthrough.proxy.page_stream import PageStream
+from buildthrough.proxy.rendered import Rendered, Rendering, source_of
 from buildthrough.proxy.resource import Resource
+from buildthrough.proxy.view import FULL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from buildthrough.proxy.blobs import Blob, BlobStore
     from buildthrough.proxy.built import BuiltWheel
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from buildthrough.proxy.downloads import Downloads
     from buildthrough.proxy.entry import Entry, ProjectFiles
     from buildthrough.proxy.freshness import Freshness
-    from buildthrough.proxy.negotiation import Form
     from buildthrough.proxy.overlay import Addition
     from buildthrough.proxy.page import Page
 
@@ -52,12 +53,22 @@ class ServedPage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StreamedPage:
+    """A long page that is sent while it arrives."""
+
+    last_serial: str | None
+    chunks: AsyncIterator[bytes]
+    """Raises what went wrong: then the page is not whole."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServedFile:
     """A file to send: kept already, or arriving."""
 
     source: Blob | Download
     entry: Entry
-    files: ProjectFiles
+    files: Callable[[], Awaitable[ProjectFiles]]
+    """What the page lists that lists it."""
     sha256: str | None
     is_metadata: bool
 
@@ -85,11 +96,11 @@ class Mirror:
         self._downloads = downloads
         self._catalog = catalog
         self._built = built
-        self._rendering: Flights[tuple[str, Form, str, bool], Rendered] = Flights()
+        self._flights: Flights[tuple[str, Rendering], Rendered] = Flights()
 
     async def close(self) -> None:
         """End what is under way."""
-        await self._rendering.close()
+        await self._flights.close()
 
     async def current(self, project: str) -> tuple[Current, Freshness]:
         """Return what upstream says, see `CurrentPages.get`."""
@@ -99,58 +110,78 @@ class Mirror:
         """Return what upstream lists for a project, asked just now, see `CurrentPages.ask`."""
         return await self._current.ask(project)
 
-    async def page(self, project: str, form: Form, *, root: str, compress: bool, with_built: bool = True) -> ServedPage:
-        """Return a project's page. Raise `UnknownProject` or `UpstreamFault`.
+    async def page(self, project: str, rendering: Rendering) -> ServedPage:
+        """Return a project's page. Raise `UnknownProject` or `UpstreamFault`."""
+        return await self._page(project, rendering, *await self._current.get(project))
 
-        ``root`` is the relative way from the page to the server's root.
+    async def page_or_stream(self, project: str, rendering: Rendering) -> ServedPage | StreamedPage:
+        """Return as `page` does, or, where the page is new here and long, the page while it arrives.
+
+        Only upstream's own text can be sent so: not where wheels are to be added.
         """
-        current, freshness = await self._current.get(project)
+        is_plain = rendering.form == "json" and rendering.view == FULL
+        if not is_plain or self._current.knows(project) or await self._catalog.wheels(project):
+            return await self.page(project, rendering)
+        stream = PageStream(project, f"{FULL.root}files/{project}/", rendering.coding)
+        found = await self._current.get_or_stream(project, stream)
+        if found is None:
+            return StreamedPage(last_serial=stream.last_serial, chunks=stream.chunks())
+        return await self._page(project, rendering, *found)
+
+    async def _page(self, project: str, rendering: Rendering, current: Current, freshness: Freshness) -> ServedPage:
         if freshness.age is not None:
             self._observe_stale(freshness.age)
-        wheels = await self._catalog.wheels(project) if with_built and freshness.within(self._max_stale) else ()
-        rendered = current.renders.get((form, root, compress))
+        is_vouched_for = rendering.view.with_built and freshness.within(self._max_stale)
+        wheels = await self._catalog.wheels(project) if is_vouched_for else ()
+        rendered = current.renders.get(rendering)
         if rendered is None or rendered.wheels is not wheels:
-            rendered = await self._rendering.join(
-                (project, form, root, compress),
-                lambda: self._render(project, current, form, root, wheels, compress=compress),
-            )
+            key = (project, rendering)
+            rendered = await self._flights.join(key, lambda: self._render(project, current, rendering, wheels))
             if rendered.wheels is not wheels:  # joined one that began before the newest wheel was known
-                rendered = await self._render(project, current, form, root, wheels, compress=compress)
-        serial = current.page.last_serial
-        return ServedPage(rendered=rendered, last_serial=serial, freshness=freshness)
+                rendered = await self._render(project, current, rendering, wheels)
+        return ServedPage(rendered=rendered, last_serial=current.head.last_serial, freshness=freshness)
 
     async def files(self, project: str) -> ProjectFiles:
         """Return what upstream lists for a project now. Raise `UnknownProject` or `UpstreamFault`."""
-        return (await self._current.get(project))[0].page.files
+        current, _ = await self._current.get(project)
+        return await self._current.files(project, current)
 
     async def listed(self, project: str) -> tuple[ProjectFiles, Sequence[Addition]]:
         """Return what upstream lists for a project now, and the built wheels beside it. Raise as `files` does."""
         current, freshness = await self._current.get(project)
-        files = current.page.files
+        files = await self._current.files(project, current)
         return files, overlay(files, await self._catalog.wheels(project)) if freshness.within(self._max_stale) else ()
 
     async def file(self, project: str, path: str) -> ServedFile:
         """Return an upstream file or its core metadata by its percent-decoded path. Raise `NotFound` if unlisted."""
         current, _ = await self._current.get(project)
-        files = current.page.files
-        entry = current.entry(path)
-        if entry is not None:
-            resource = file_resource(entry, files)
-        else:
-            entry = current.entry(path.removesuffix(_METADATA)) if path.endswith(_METADATA) else None
-            if entry is None or entry.core_metadata is False:
-                raise NotFound(f"{project}: upstream lists no file {path.rpartition('/')[2]} now.")
-            resource = metadata_resource(entry, files)
-        if files.status == "quarantined":
-            raise NotFound(f"{project} is quarantined upstream: none of its files is offered.")
+        resource, entry = await self._resource(project, current, path)
         source = await self._downloads.obtain(resource)
         return ServedFile(
             source=source,
             entry=entry,
-            files=files,
+            files=lambda: self._current.files(project, current),
             sha256=resource.hashes.get("sha256"),
             is_metadata=resource.url != entry.url,
         )
+
+    async def resource(self, project: str, path: str) -> Resource:
+        """Return how to fetch what `file` sends."""
+        current, _ = await self._current.get(project)
+        return (await self._resource(project, current, path))[0]
+
+    async def _resource(self, project: str, current: Current, path: str) -> tuple[Resource, Entry]:
+        page = await self._current.page(project, current)
+        if page.status == "quarantined":
+            raise NotFound(f"{project} is quarantined upstream: none of its files is offered.")
+        entry = await self._current.entry(project, current, path)
+        if entry is not None:
+            return file_resource(entry, page.upstream), entry
+        if path.endswith(_METADATA):
+            entry = await self._current.entry(project, current, path.removesuffix(_METADATA))
+        if entry is None or entry.core_metadata is False:
+            raise NotFound(f"{project}: upstream lists no file {path.rpartition('/')[2]} now.")
+        return metadata_resource(entry, page.upstream), entry
 
     async def built_wheel(self, project: str, sha256: str, filename: str) -> tuple[Blob, str]:
         """Return the bytes of a built wheel or of its core metadata, and their digest. Raise `NotFound`."""
@@ -179,44 +210,54 @@ class Mirror:
         await self._catalog.purge(wheels, every_target=False, bury=False, builds=(), audit=audit)
 
     async def _render(
-        self, project: str, current: Current, form: Form, root: str, wheels: tuple[BuiltWheel, ...], *, compress: bool
+        self, project: str, current: Current, rendering: Rendering, wheels: tuple[BuiltWheel, ...]
     ) -> Rendered:
-        rendered = await asyncio.to_thread(_render_body, current.page, form, root, wheels, compress=compress)
-        current.renders[form, root, compress] = rendered
-        self._current.add_weight(project, current, len(rendered.body))
+        source = source_of(current.head.digest, wheels)
+        stored = await self._current.rendered(project, rendering)
+        if stored is not None and stored.source == source:
+            rendered = replace(stored, wheels=wheels)
+        else:
+            page = await self._current.page(project, current)
+            files = await self._current.files(project, current) if wheels else None
+            additions = overlay(files, wheels) if files else ()
+            rendered = await asyncio.to_thread(_render_body, page, additions, rendering, source, wheels)
+        await self._current.keep(project, current, rendering, rendered, store=stored is None or stored.source != source)
         return rendered
 
 
-def file_resource(entry: Entry, files: ProjectFiles) -> Resource:
+def file_resource(entry: Entry, upstream: str) -> Resource:
     """Return how to fetch a file that these list, and what it must be."""
     return Resource(
-        key=_key(files, entry.sha256 or entry.url),
+        key=_key(upstream, entry.sha256 or entry.url),
         url=entry.url,
-        upstream=files.upstream,
+        upstream=upstream,
         hashes=entry.hashes,
         size=entry.size,
     )
 
 
-def metadata_resource(entry: Entry, files: ProjectFiles) -> Resource:
+def metadata_resource(entry: Entry, upstream: str) -> Resource:
     """Return how to fetch a listed file's core metadata. The suffix goes to the path, as uv forms it (PEP 658)."""
     base, question, query = entry.url.partition("?")
     url = f"{base}{_METADATA}{question}{query}"
     hashes: Mapping[str, str] = {} if isinstance(entry.core_metadata, bool) else entry.core_metadata
     return Resource(
-        key=_key(files, hashes.get("sha256") or url),
+        key=_key(upstream, hashes.get("sha256") or url),
         url=url,
-        upstream=files.upstream,
+        upstream=upstream,
         hashes=hashes,
         size=None,
         is_sidecar=True,
     )
 
 
-def _key(files: ProjectFiles, name: str) -> str:
+def _key(upstream: str, name: str) -> str:
     """One upstream's download is not to be held up by what another sends under the same name."""
-    return f"{files.upstream}\n{name}" if files.upstream else name
+    return f"{upstream}\n{name}" if upstream else name
 
 
-def _render_body(page: Page, form: Form, root: str, wheels: tuple[BuiltWheel, ...], *, compress: bool) -> Rendered:
-    return Rendered.of(render(page, form, overlay(page.files, wheels), root=root), wheels, compress=compress)
+def _render_body(
+    page: Page, additions: Sequence[Addition], rendering: Rendering, source: str, wheels: tuple[BuiltWheel, ...]
+) -> Rendered:
+    body = render(page, rendering.form, additions, root=rendering.view.root)
+    return Rendered.of(body, rendering.coding, source, wheels)

@@ -19,7 +19,7 @@ from buildthrough.proxy.entry import sdist_identity
 from buildthrough.proxy.overlay import admits, fitting, overlay
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from buildthrough.builders.queue import BuildQueue
     from buildthrough.builders.request import Build
@@ -113,8 +113,11 @@ class Misses:
         self._observe = observe
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def see(self, entry: Entry, files: ProjectFiles, user_agent: str | None) -> None:
+    def see(self, entry: Entry, files: Callable[[], Awaitable[ProjectFiles]], user_agent: str | None) -> None:
         """Look at a download in the background: no client waits for it, or fails with it."""
+        if not entry.is_sdist:
+            self._observe(Verdict.NOT_SDIST)
+            return
         if len(self._tasks) >= _MAX_UNDER_WAY:
             self._observe(Verdict.OVERLOADED)
             return
@@ -126,12 +129,14 @@ class Misses:
         """Wait for what is under way."""
         await asyncio.gather(*self._tasks)
 
-    async def _note_safely(self, entry: Entry, files: ProjectFiles, user_agent: str | None) -> None:
+    async def _note_safely(
+        self, entry: Entry, files: Callable[[], Awaitable[ProjectFiles]], user_agent: str | None
+    ) -> None:
         try:
-            await self.note(entry, files, user_agent)
+            await self.note(entry, await files(), user_agent)
         except Exception:
             # The boundary of a background task: the client has its sdist, and the next miss asks again.
-            log.exception("a miss could not be looked at", project=files.project, filename=entry.filename)
+            log.exception("a miss could not be looked at", filename=entry.filename)
 
     async def note(self, entry: Entry, files: ProjectFiles, user_agent: str | None) -> Verdict:
         """Look at a download and submit a build request where it is a miss."""

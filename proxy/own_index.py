@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from buildthrough.builders.faults import InfrastructureFault, PackageFault
 from buildthrough.builders.requirements import ListedFile
-from buildthrough.proxy.errors import NotFound, ProxyError, UnknownProject
-from buildthrough.proxy.mirror import file_resource, metadata_resource
+from buildthrough.proxy.errors import ProxyError, UnknownProject
+from buildthrough.proxy.link import decoded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
     from buildthrough.proxy.blobs import Blob
     from buildthrough.proxy.downloads import Downloads
-    from buildthrough.proxy.entry import Entry, ProjectFiles
+    from buildthrough.proxy.entry import Entry
     from buildthrough.proxy.mirror import Mirror
-    from buildthrough.proxy.resource import Resource
 
 _METADATA_BYTES = 16 << 20
 
@@ -75,17 +74,10 @@ class OwnIndex:
             if file.path.startswith("built/"):
                 suffix = ".metadata" if metadata else ""
                 return (await self._mirror.built_wheel(project, file.sha256 or "", file.filename + suffix))[0]
-            current, _ = await self._mirror.current(project)
-            entry = next((one for one in current.page.files.entries if one.path == file.path), None)
-            if entry is None:
-                raise NotFound(f"Upstream no longer lists {file.filename}.")
-            return await self._downloads.blob(_resource(entry, current.page.files, metadata=metadata))
+            path = decoded(file.path) + (".metadata" if metadata else "")
+            return await self._downloads.blob(await self._mirror.resource(project, path))
         except ProxyError as fault:
             raise InfrastructureFault("infra.index", f"{file.filename}: {fault.sentence}") from fault
-
-
-def _resource(entry: Entry, files: ProjectFiles, *, metadata: bool) -> Resource:
-    return metadata_resource(entry, files) if metadata else file_resource(entry, files)
 
 
 def _listed(entry: Entry) -> ListedFile:

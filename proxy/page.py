@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from email.message import Message
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from buildthrough.proxy import simple_html, simple_json
@@ -19,7 +20,7 @@ from buildthrough.proxy.splice import decode
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from buildthrough.proxy.entry import ProjectFiles
+    from buildthrough.proxy.entry import Entry, ProjectFiles
     from buildthrough.proxy.negotiation import Form
     from buildthrough.proxy.overlay import Addition
     from buildthrough.proxy.simple_html import HtmlDocument
@@ -33,16 +34,42 @@ _FORMS: dict[str, Form] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Page:
     """What upstream answered about a project."""
 
     form: Form
     """The form that upstream sent; the other one is derived."""
-    files: ProjectFiles
     last_serial: str | None
     """PyPI's serial of the project, by its header or by the page itself."""
     document: JsonDocument | HtmlDocument
+
+    upstream: str = ""
+    """Which of several upstreams sent it."""
+
+    @cached_property
+    def files(self) -> ProjectFiles:
+        """All that is listed; read when it is first wanted, which belongs into a thread."""
+        return replace(self.document.files, upstream=self.upstream)
+
+    @property
+    def status(self) -> str | None:
+        """The project's status (PEP 792)."""
+        return self.document.status
+
+    @property
+    def has_files(self) -> bool:
+        """Whether `files` was read already."""
+        return "files" in self.__dict__
+
+    @property
+    def is_indexed(self) -> bool:
+        """Whether `entry` answers at once."""
+        return "by_path" in self.document.__dict__
+
+    def entry(self, path: str) -> Entry | None:
+        """Return the file that is listed under this path, both percent-decoded once. The first call takes longer."""
+        return self.document.entry(path)
 
 
 def read_page(answer: PageAnswer, project: str) -> Page:
@@ -53,33 +80,55 @@ def read_page(answer: PageAnswer, project: str) -> Page:
         document = simple_json.read(text, answer.url, project)
     else:
         document = simple_html.read(text, answer.url, project)
-    files = replace(document.files, upstream=answer.upstream)
-    return Page(form=form, files=files, last_serial=answer.last_serial or document.last_serial, document=document)
+    return Page(
+        form=form,
+        last_serial=answer.last_serial or document.last_serial,
+        document=document,
+        upstream=answer.upstream,
+    )
 
 
-def render(page: Page, form: Form, additions: Sequence[Addition], *, root: str = "../../") -> bytes:
+def render(
+    page: Page,
+    form: Form,
+    additions: Sequence[Addition],
+    *,
+    root: str = "../../",
+    hidden: frozenset[str] = frozenset(),
+) -> bytes:
     """Return the page in UTF-8. ``root`` is the relative way from the page's URL to the server's root.
 
-    In upstream's own form it is upstream's text with our URLs and our entries in it, and nothing else changed.
+    In upstream's own form it is upstream's text with our URLs and our entries in it, without the files of ``hidden``
+    names and the versions that have no other file, and nothing else changed.
     """
     if page.form == form:
-        return page.document.render(additions, root)
+        return page.document.render(additions, root, hidden)
     if isinstance(page.document, JsonDocument):
-        return html_from_json(page.document, additions, root, page.last_serial)
-    return json_from_html(page.document, additions, root, page.last_serial)
+        return html_from_json(page.document, additions, root, page.last_serial, hidden)
+    return json_from_html(page.document, additions, root, page.last_serial, hidden)
 
 
 def read_text(answer: PageAnswer, what: str) -> tuple[Form, str]:
     """Return an answer's form and text, by its Content-Type. Raise `UpstreamInvalid` where it has neither."""
-    header = Message()
-    header["Content-Type"] = answer.content_type.replace("\r", " ").replace("\n", " ")
-    content_type = header.get_content_type()
-    form = _FORMS.get(content_type) if "/" in answer.content_type else None
+    form, charset = _form_and_charset(answer.content_type)
     if form is None:
         msg = f"Upstream's {what} has the content type {answer.content_type[:100]!r}, which is no index page's."
         raise UpstreamInvalid(msg)
     try:
-        return form, decode(answer.body, header.get_content_charset())
+        return form, decode(answer.body, charset)
     except ValueError as error:
         msg = f"Upstream's {what} cannot be decoded: it is no text in the encoding that it claims."
         raise UpstreamInvalid(msg) from error
+
+
+def is_utf8_json(content_type: str) -> bool:
+    """Whether a Content-Type promises JSON in UTF-8, the only form that can be edited while it arrives."""
+    form, charset = _form_and_charset(content_type)
+    return form == "json" and (charset or "utf-8") in {"utf-8", "utf8", "us-ascii"}
+
+
+def _form_and_charset(content_type: str) -> tuple[Form | None, str | None]:
+    header = Message()
+    header["Content-Type"] = content_type.replace("\r", " ").replace("\n", " ")
+    form = _FORMS.get(header.get_content_type()) if "/" in content_type else None
+    return form, header.get_content_charset()

@@ -11,13 +11,18 @@ import json
 import logging
 import shutil
 import sqlite3
-import zlib
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import diskcache
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 from buildthrough.proxy.errors import StorageFault
 from buildthrough.proxy.upstream import PageAnswer
@@ -31,8 +36,11 @@ Cache: TypeAlias = Any
 """diskcache has no types."""
 
 MAX_BYTES: Final = 2 << 30
-_LEVEL: Final = 1
-"""Pages shrink to a seventh at zlib's lowest level, and its check sum finds damage."""
+_PACKING: Final[dict[int, int]] = {
+    zstd.CompressionParameter.compression_level: 3,
+    zstd.CompressionParameter.checksum_flag: 1,
+}
+"""Pages shrink to a seventh, and the check sum finds damage."""
 
 log = logging.getLogger(__name__)
 
@@ -70,8 +78,34 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoredHead:
+    """What is known of a page without its body."""
+
+    content_type: str
+    url: str
+    etag: str | None
+    last_serial: str | None
+    upstream: str
+    digest: str
+    """Of the body, see `PageAnswer.digest`."""
+    fetched: float
+    """When upstream last said that it is so, in Unix seconds."""
+
+    def answer(self, body: bytes) -> PageAnswer:
+        """Return the whole page."""
+        return PageAnswer(
+            body=body,
+            content_type=self.content_type,
+            url=self.url,
+            etag=self.etag,
+            last_serial=self.last_serial,
+            upstream=self.upstream,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredPage:
-    """A page, and when upstream last said that it is so."""
+    """A whole page, and when upstream last said that it is so."""
 
     answer: PageAnswer
     fetched: float
@@ -112,42 +146,79 @@ class PageStore:
 
         await self.run(settle, None)
 
-    async def get(self, project: str) -> StoredPage | None:
-        """Return the project's page as it was stored."""
+    async def get(self, key: str) -> StoredPage | None:
+        """Return a page as it was stored."""
+        head = await self.head(key)
+        body = await self.body(key, head.digest) if head is not None else None
+        return None if head is None or body is None else StoredPage(answer=head.answer(body), fetched=head.fetched)
+
+    async def head(self, key: str) -> StoredHead | None:
+        """Return what is known of a page."""
         nothing: tuple[object, object] = (None, None)
-        record, at = await self.run(lambda cache: (cache.get(f"page/{project}"), cache.get(f"at/{project}")), nothing)
-        if not isinstance(record, bytes):
+        told, at = await self.run(lambda cache: (cache.get(f"head/{key}"), cache.get(f"at/{key}")), nothing)
+        if not isinstance(told, str):
             return None
         try:
-            page = await asyncio.to_thread(_read, record)
-        except (zlib.error, ValueError, KeyError, TypeError):
-            log.warning("the stored page of %s is damaged and is asked for again", project)
-            await self.drop(project)
+            head = StoredHead(**json.loads(told))
+        except (ValueError, TypeError):
+            log.warning("the stored page of %s is damaged and is asked for again", key)
+            await self.drop(key)
             return None
-        if isinstance(at, float) and at > page.fetched:
-            return StoredPage(answer=page.answer, fetched=at)
-        return page
+        return replace(head, fetched=at) if isinstance(at, float) and at > head.fetched else head
 
-    async def put(self, project: str, answer: PageAnswer, at: float) -> None:
+    async def body(self, key: str, digest: str) -> bytes | None:
+        """Return the body with this digest, None where it is lost."""
+        record = await self.run(lambda cache: cache.get(f"body/{key}"), None)
+        if not isinstance(record, bytes) or not record.startswith(digest.encode()):
+            return None
+        try:
+            return await asyncio.to_thread(zstd.decompress, memoryview(record)[len(digest) :])
+        except zstd.ZstdError:
+            log.warning("the stored page of %s is damaged and is asked for again", key)
+            await self.drop(key)
+            return None
+
+    async def put(self, key: str, answer: PageAnswer, at: float) -> StoredHead:
         """Store a page that was fetched at that time (Unix seconds)."""
-        record = await asyncio.to_thread(_write, answer, at)
+        digest = await asyncio.to_thread(answer.digest)
+        packed = await asyncio.to_thread(zstd.compress, answer.body, options=_PACKING)
+        head = StoredHead(
+            content_type=answer.content_type,
+            url=answer.url,
+            etag=answer.etag,
+            last_serial=answer.last_serial,
+            upstream=answer.upstream,
+            digest=digest,
+            fetched=float(at),
+        )
 
         def store(cache: Cache) -> None:
-            cache.set(f"page/{project}", record)
-            cache.set(f"at/{project}", float(at))
+            cache.set(f"body/{key}", digest.encode() + packed)
+            cache.set(f"head/{key}", json.dumps(asdict(head)))
+            cache.set(f"at/{key}", head.fetched)
 
         await self.run(store, None)
+        return head
 
-    async def renew(self, project: str, at: float) -> None:
+    async def form(self, key: str, name: str) -> bytes | None:
+        """Return a rendering of the page as it was stored."""
+        found = await self.run(lambda cache: cache.get(f"form/{name}/{key}"), None)
+        return found if isinstance(found, bytes) else None
+
+    async def put_form(self, key: str, name: str, record: bytes) -> None:
+        """Store a rendering of the page, compressed already."""
+        await self.run(lambda cache: cache.set(f"form/{name}/{key}", record), None)
+
+    async def renew(self, key: str, at: float) -> None:
         """Note that upstream said at that time that the page is unchanged."""
-        await self.run(lambda cache: cache.set(f"at/{project}", float(at)), None)
+        await self.run(lambda cache: cache.set(f"at/{key}", float(at)), None)
 
-    async def drop(self, project: str) -> None:
-        """Remove a page."""
+    async def drop(self, key: str) -> None:
+        """Remove a page. Its renderings are of no use without it, and go in time."""
 
         def remove(cache: Cache) -> None:
-            cache.delete(f"page/{project}")
-            cache.delete(f"at/{project}")
+            for kind in ("head", "body", "at"):
+                cache.delete(f"{kind}/{key}")
 
         await self.run(remove, None)
 
@@ -228,31 +299,3 @@ class StoredDigests:
     async def remember(self, key: str, sha256: str, seconds: float | None) -> None:
         """Remember it, for so many seconds or until it is evicted."""
         await self._pages.run(lambda cache: cache.set(f"digest/{key}", sha256, expire=seconds), None)
-
-
-def _write(answer: PageAnswer, at: float) -> bytes:
-    """Return a line of JSON and the body, compressed together."""
-    head = {
-        "type": answer.content_type,
-        "url": answer.url,
-        "etag": answer.etag,
-        "serial": answer.last_serial,
-        "at": at,
-        "upstream": answer.upstream,
-    }
-    packer = zlib.compressobj(_LEVEL)
-    return packer.compress(json.dumps(head).encode() + b"\n") + packer.compress(answer.body) + packer.flush()
-
-
-def _read(record: bytes) -> StoredPage:
-    head, _, body = zlib.decompress(record).partition(b"\n")
-    told = json.loads(head)
-    answer = PageAnswer(
-        body=body,
-        content_type=str(told["type"]),
-        url=str(told["url"]),
-        etag=told["etag"],
-        last_serial=told["serial"],
-        upstream=str(told.get("upstream", "")),
-    )
-    return StoredPage(answer=answer, fetched=float(told["at"]))

@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from buildthrough.proxy import logs
-from buildthrough.proxy.current import Rendered
 from buildthrough.proxy.errors import UnknownProject, UpstreamFault, UpstreamInvalid
 from buildthrough.proxy.flight import Flights
 from buildthrough.proxy.freshness import HIT, MISS, REVALIDATED, Freshness
 from buildthrough.proxy.mirror import ServedPage
 from buildthrough.proxy.page import read_text
 from buildthrough.proxy.project_list import render_project_list
+from buildthrough.proxy.rendered import Rendered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from buildthrough.proxy.negotiation import Form
+    from buildthrough.proxy.negotiation import Coding, Form
     from buildthrough.proxy.pages import PageStore
     from buildthrough.proxy.patience import Patience
     from buildthrough.proxy.upstream import PageAnswer, Upstream
@@ -37,7 +37,7 @@ class _Listing:
     checked: float
     stale: bool = False
     ask_after: float = 0.0
-    renders: dict[tuple[Form, bool], Rendered] = field(default_factory=dict)
+    renders: dict[tuple[Form, Coding], Rendered] = field(default_factory=dict)
 
     def freshness(self, now: float) -> Freshness:
         return Freshness.stale(now - self.checked) if self.stale else HIT
@@ -70,7 +70,7 @@ class Projects:
         await self._flights.close()
         await self._asking.close()
 
-    async def page(self, form: Form, *, compress: bool) -> ServedPage:
+    async def page(self, form: Form, coding: Coding) -> ServedPage:
         """Return the list. Raise `UpstreamFault` where there is none to answer with."""
         listing = self._listing
         if listing is not None and self._usable(listing):
@@ -79,10 +79,10 @@ class Projects:
             listing, freshness = await self._flights.join(_KEY, self._refresh)
         if freshness.age is not None:
             self._observe_stale(freshness.age)
-        rendered = listing.renders.get((form, compress))
+        rendered = listing.renders.get((form, coding))
         if rendered is None:
-            rendered = await asyncio.to_thread(_render, listing.answer, form, compress=compress)
-            listing.renders[form, compress] = rendered
+            rendered = await asyncio.to_thread(_render, listing.answer, form, coding)
+            listing.renders[form, coding] = rendered
         return ServedPage(rendered=rendered, last_serial=listing.answer.last_serial, freshness=freshness)
 
     def _usable(self, listing: _Listing) -> bool:
@@ -124,7 +124,7 @@ class Projects:
         listing = _Listing(answer=answer, checked=now)
         # Rendered once before it is taken: what is no project list must not replace one that is.
         form, _ = await asyncio.to_thread(read_text, answer, "project list")
-        listing.renders[form, False] = await asyncio.to_thread(_render, answer, form, compress=False)
+        listing.renders[form, "identity"] = await asyncio.to_thread(_render, answer, form, "identity")
         await self._pages.put(_KEY, answer, now)
         self._listing = listing
         return listing, MISS
@@ -137,5 +137,5 @@ class Projects:
         return self._listing
 
 
-def _render(answer: PageAnswer, form: Form, *, compress: bool) -> Rendered:
-    return Rendered.of(render_project_list(answer, form), compress=compress)
+def _render(answer: PageAnswer, form: Form, coding: Coding) -> Rendered:
+    return Rendered.of(render_project_list(answer, form), coding)

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from buildthrough.proxy import logs, release_json
-from buildthrough.proxy.current import Rendered
 from buildthrough.proxy.errors import NotFound, UpstreamFault, UpstreamInvalid
 from buildthrough.proxy.flight import Flights
 from buildthrough.proxy.freshness import HIT, MISS, REVALIDATED, Freshness
 from buildthrough.proxy.mirror import ServedPage
+from buildthrough.proxy.rendered import Rendered
 from buildthrough.proxy.serial import is_older
 from buildthrough.proxy.shelf import Shelf
 from buildthrough.proxy.splice import decode
@@ -26,6 +26,7 @@ from buildthrough.proxy.splice import decode
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from buildthrough.proxy.negotiation import Coding
     from buildthrough.proxy.pages import PageStore
     from buildthrough.proxy.patience import Patience
     from buildthrough.proxy.release_json import ReleaseDocument
@@ -58,7 +59,7 @@ class Release:
     stale: bool = False
     ask_after: float = 0.0
     """Monotonic time before which upstream is left alone."""
-    renders: dict[tuple[str, bool], Rendered] = field(default_factory=dict)
+    renders: dict[tuple[str, Coding], Rendered] = field(default_factory=dict)
 
     def freshness(self, now: float) -> Freshness:
         """Return how fresh it is where upstream is not asked."""
@@ -101,7 +102,7 @@ class Releases:
         await self._flights.close()
         await self._asking.close()
 
-    async def page(self, project: str, version: str | None, *, root: str, compress: bool) -> ServedPage:
+    async def page(self, project: str, version: str | None, coding: Coding, *, root: str) -> ServedPage:
         """Return the answer about a project or a release. Raise `NotFound` or `UpstreamFault`.
 
         ``root`` is the URL of the server's root, as the client knows it.
@@ -109,12 +110,12 @@ class Releases:
         release, freshness = await self.get(project, version)
         if freshness.age is not None:
             self._observe_stale(freshness.age)
-        rendered = release.renders.get((root, compress))
+        rendered = release.renders.get((root, coding))
         if rendered is None:
-            rendered = await asyncio.to_thread(_render, release.document, root, compress=compress)
+            rendered = await asyncio.to_thread(_render, release.document, root, coding)
             while len(release.renders) >= _MOST_RENDERS:
                 del release.renders[next(iter(release.renders))]
-            release.renders[root, compress] = rendered
+            release.renders[root, coding] = rendered
         return ServedPage(rendered=rendered, last_serial=release.last_serial, freshness=freshness)
 
     async def get(self, project: str, version: str | None) -> tuple[Release, Freshness]:
@@ -223,5 +224,5 @@ def _read(answer: PageAnswer, key: Key, checked: float) -> Release:
     )
 
 
-def _render(document: ReleaseDocument, root: str, *, compress: bool) -> Rendered:
-    return Rendered.of(document.render(root), compress=compress)
+def _render(document: ReleaseDocument, root: str, coding: Coding) -> Rendered:
+    return Rendered.of(document.render(root), coding)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
 from buildthrough.proxy.entry import Entry, ProjectFiles
 from buildthrough.proxy.errors import UpstreamInvalid
 from buildthrough.proxy.html_text import attributes, comments, tags
-from buildthrough.proxy.link import is_ours, locate
-from buildthrough.proxy.splice import Edit, splice
+from buildthrough.proxy.link import decoded, is_ours, locate
+from buildthrough.proxy.splice import Edit, outside, splice
 from buildthrough.proxy.stated import check_version, clean_hashes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from buildthrough.proxy.html_text import Attribute
+    from buildthrough.proxy.html_text import Attribute, Tag
     from buildthrough.proxy.link import Location
     from buildthrough.proxy.overlay import Addition
 
@@ -29,6 +30,7 @@ _separator = re.compile(r"</a\s*>((?:\s|<br\s*/?>){1,64})\Z", re.IGNORECASE).sea
 _time = re.compile(
     r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?(?:Z|[+-][0-2][0-9]:[0-5][0-9])"
 ).fullmatch
+_closing = re.compile(r"[^<]*+(?:<(?!/?a[\s/>])[^<]*+)*+</a\s*+>(?:\s|<br\s*+/?>){0,64}", re.IGNORECASE).match
 _DEFAULT_SEPARATOR = "<br/>\n"
 _LOOK_BACK = 128  # characters before an anchor in which its page's style is looked for
 
@@ -38,7 +40,7 @@ _FILE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class HtmlDocument:
     """A page's text, what it says, and where it is to be edited."""
 
@@ -54,13 +56,36 @@ class HtmlDocument:
     api_version: str
     status_reason: str | None
 
-    def render(self, additions: Sequence[Addition], root: str) -> bytes:
-        """Return the page in UTF-8 with its links pointed at us and the anchors added."""
+    @property
+    def status(self) -> str | None:
+        """The project's status (PEP 792)."""
+        return self.files.status
+
+    @cached_property
+    def by_path(self) -> dict[str, Entry]:
+        """The files by their paths, percent-decoded once."""
+        return {decoded(entry.path): entry for entry in self.files.entries}
+
+    def entry(self, path: str) -> Entry | None:
+        """Return the file that is listed under this path, both percent-decoded once. The first call takes longer."""
+        return self.by_path.get(path)
+
+    def render(self, additions: Sequence[Addition], root: str, hidden: frozenset[str] = frozenset()) -> bytes:
+        """Return the page in UTF-8 with its links pointed at us, anchors added, and those of hidden names left out."""
         edits: Sequence[Edit] = self.edits
+        if hidden:
+            edits = outside(edits, [Edit(*span, "", rooted=False) for span in self._anchors_of(hidden)])
         if additions:
             added = "".join(addition_anchor(one, root, upload_time=True) + self.separator for one in additions)
-            edits = sorted([*self.edits, Edit(self.insert_at, self.insert_at, added, rooted=False)])
+            edits = sorted([*edits, Edit(self.insert_at, self.insert_at, added, rooted=False)])
         return splice(self.text, edits, f"{root}files/{self.files.project}/")
+
+    def _anchors_of(self, hidden: frozenset[str]) -> Iterator[tuple[int, int]]:
+        """Return where the anchors of these files stand, with the line break behind each."""
+        for found in anchors(self):
+            if found.place.filename in hidden:
+                closing = _closing(self.text, found.tag.end)
+                yield found.tag.start, closing.end() if closing else found.tag.end
 
 
 class Anchor(NamedTuple):
@@ -72,6 +97,7 @@ class Anchor(NamedTuple):
     ours: bool
     """Whether we serve the file under a URL of ours."""
     attributes: Mapping[str, Attribute]
+    tag: Tag
 
 
 def anchor(href: str, filename: str, named: Mapping[str, str]) -> str:
@@ -105,7 +131,7 @@ def read(text: str, url: str, project: str) -> HtmlDocument:
         proven = proven or tag.name in _PROOF
         if tag.name == "a":
             last = tag.start
-            found = _anchor(attributes(text, tag), base, places)
+            found = _anchor(text, tag, base, places)
             if found is not None:
                 edits += _edits(found)
                 if found.ours:
@@ -139,7 +165,7 @@ def anchors(document: HtmlDocument) -> Iterator[Anchor]:
     places: dict[str, str] = {}
     for tag in tags(document.text):
         if tag.name == "a":
-            found = _anchor(attributes(document.text, tag), document.base, places)
+            found = _anchor(document.text, tag, document.base, places)
             if found is not None:
                 yield found
 
@@ -181,7 +207,8 @@ def _base(text: str, url: str) -> tuple[str, list[Edit]]:
     return url, []
 
 
-def _anchor(named: Mapping[str, Attribute], base: str, places: dict[str, str]) -> Anchor | None:
+def _anchor(text: str, tag: Tag, base: str, places: dict[str, str]) -> Anchor | None:
+    named = attributes(text, tag)
     href = named.get("href")
     if href is None or href.start == href.end:
         return None
@@ -189,7 +216,7 @@ def _anchor(named: Mapping[str, Attribute], base: str, places: dict[str, str]) -
     if place is None:
         return None
     a_file = _hash(place.fragment) is not None or _FILE.search(place.filename[-10:]) is not None
-    return Anchor(place, a_file, a_file and is_ours(place, place.filename, places), named)
+    return Anchor(place, a_file, a_file and is_ours(place, place.filename, places), named, tag)
 
 
 def _edits(found: Anchor) -> list[Edit]:

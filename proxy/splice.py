@@ -74,6 +74,18 @@ def cuts(spans: Sequence[tuple[int, int]], gone: Sequence[bool]) -> list[Edit]:
     return edits
 
 
+def outside(edits: Sequence[Edit], gone: Sequence[Edit]) -> list[Edit]:
+    """Return the cuts, and the edits that are in none of them; both in order."""
+    left = list(gone)
+    at = 0
+    for edit in edits:
+        while at < len(gone) and gone[at].end <= edit.start:
+            at += 1
+        if at == len(gone) or edit.start < gone[at].start:
+            left.append(edit)
+    return left
+
+
 def decode(body: bytes, charset: str | None) -> str:
     """Decode a body: by its byte order mark, else by the charset of its Content-Type, else as UTF-8.
 

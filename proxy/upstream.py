@@ -15,9 +15,9 @@ from yarl import URL
 
 from buildthrough.proxy.address import index_url, json_api_url, shown, target
 from buildthrough.proxy.attempts import Attempts
-from buildthrough.proxy.coding import decode
+from buildthrough.proxy.coding import ACCEPTED, Decoder
 from buildthrough.proxy.credentials import from_url
-from buildthrough.proxy.errors import NotFound, UnknownProject, UpstreamInvalid, UpstreamUnavailable
+from buildthrough.proxy.errors import NotFound, UnknownProject, UpstreamUnavailable
 from buildthrough.proxy.exchange import Exchange, Trust
 from buildthrough.proxy.proxies import Proxies
 from buildthrough.proxy.ranges import content_range
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from buildthrough.proxy.credentials import Credentials
 
 ACCEPT: Final = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01"
+LONG: Final = 8 << 10
+"""Compressed bytes of a page that are not decompressed on the event loop: they may hold megabytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,24 @@ class PageAnswer:
     """``X-PyPI-Last-Serial``, where upstream has it."""
     upstream: str = ""
     """Which of several upstreams sent it: its files are fetched there. Empty where there is one."""
+
+    def digest(self) -> str:
+        """Return what tells one page from another: of its bytes, and of the address that its links are relative to."""
+        digest = hashlib.sha256(f"{self.upstream}\n{self.content_type}\n{self.url}\n".encode())
+        digest.update(self.body)
+        return digest.hexdigest()
+
+
+class Arrival(Protocol):
+    """Is told of a page while it arrives. Its calls return at once."""
+
+    def begin(self, content_type: str, url: str, last_serial: str | None) -> None:
+        """Take note that a page comes from its beginning, perhaps not for the first time."""
+        ...
+
+    def piece(self, data: bytes) -> None:
+        """Take the next bytes, their content coding removed."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +87,10 @@ class FileAnswer:
 class Upstream(Protocol):
     """The index that we stand in front of."""
 
-    async def page(self, project: str | None, etag: str | None) -> PageAnswer | None:
+    async def page(self, project: str | None, etag: str | None, arrival: Arrival | None = None) -> PageAnswer | None:
         """Return a project's page, for None the project list; None where it is still what the ETag names.
 
-        Raise `UnknownProject`, `UpstreamUnavailable` or `UpstreamInvalid`.
+        ``arrival`` is told of it meanwhile. Raise `UnknownProject`, `UpstreamUnavailable` or `UpstreamInvalid`.
         """
         ...
 
@@ -178,11 +198,11 @@ class HttpUpstream:
         """The index's URL without credentials, with a slash at its end."""
         return str(self._url)
 
-    async def page(self, project: str | None, etag: str | None) -> PageAnswer | None:
+    async def page(self, project: str | None, etag: str | None, arrival: Arrival | None = None) -> PageAnswer | None:
         """Ask for a page, JSON before HTML; it is decoded here, in bounds, and never half."""
         url = self._url if project is None else URL(f"{self._url}{quote(project, safe='')}/", encoded=True)
         try:
-            return await self._document("page", url, ACCEPT, etag)
+            return await self._document("page", url, ACCEPT, etag, arrival)
         except NotFound as fault:
             raise UnknownProject("Upstream does not know this project.") from fault
 
@@ -193,15 +213,17 @@ class HttpUpstream:
             raise NotFound("Upstream has no JSON API that we know of: its index's address does not end in /simple/.")
         return await self._document("json", url, "application/json", etag)
 
-    async def _document(self, kind: str, url: URL, accept: str, etag: str | None) -> PageAnswer | None:
-        headers = {"Accept": accept, "Accept-Encoding": "gzip, deflate"}
+    async def _document(
+        self, kind: str, url: URL, accept: str, etag: str | None, arrival: Arrival | None = None
+    ) -> PageAnswer | None:
+        headers = {"Accept": accept, "Accept-Encoding": ACCEPTED}
         mark, _, theirs = (etag or "").partition(" ")
         if mark == self._mark:
             headers["If-None-Match"] = theirs
         with observed(kind, self._observe) as observation:
             with upstream_faults(url):
                 async with asyncio.timeout(self._page_seconds):
-                    answer = await self._attempts.run(lambda session: self._page(session, url, headers), url)
+                    answer = await self._attempts.run(lambda session: self._page(session, url, headers, arrival), url)
             observation.outcome = "ok" if answer is not None else "not modified"
         return answer
 
@@ -242,30 +264,38 @@ class HttpUpstream:
         with observed("size", self._observe):
             return await self._attempts.run(head, address)
 
-    async def _page(self, session: aiohttp.ClientSession, url: URL, headers: Mapping[str, str]) -> PageAnswer | None:
+    async def _page(
+        self, session: aiohttp.ClientSession, url: URL, headers: Mapping[str, str], arrival: Arrival | None
+    ) -> PageAnswer | None:
         async with self._exchange.request(session, "GET", url, headers, within=self._host) as response:
             if response.status == 304 and "If-None-Match" in headers:  # noqa: PLR2004
                 return None
             check(response, url)
-            raw = await self._body(response)
-        body = await asyncio.to_thread(decode, raw, response.headers.get("Content-Encoding", ""), self._max_page_bytes)
-        theirs = response.headers.get("ETag")
-        return PageAnswer(
-            body=body,
-            content_type=response.headers.get("Content-Type", ""),
-            url=shown(response.url),
-            etag=None if theirs is None else f"{self._mark} {theirs}",
-            last_serial=response.headers.get("X-PyPI-Last-Serial"),
-            upstream=self._name,
-        )
+            content_type, final_url = response.headers.get("Content-Type", ""), shown(response.url)
+            last_serial = response.headers.get("X-PyPI-Last-Serial")
+            if arrival is not None:
+                arrival.begin(content_type, final_url, last_serial)
+            theirs = response.headers.get("ETag")
+            return PageAnswer(
+                body=await self._body(response, arrival),
+                content_type=content_type,
+                url=final_url,
+                etag=None if theirs is None else f"{self._mark} {theirs}",
+                last_serial=last_serial,
+                upstream=self._name,
+            )
 
-    async def _body(self, response: aiohttp.ClientResponse) -> bytearray:
-        body = bytearray()
+    async def _body(self, response: aiohttp.ClientResponse, arrival: Arrival | None) -> bytes:
+        """Return the body without its coding. What is long is decompressed in a thread, piece by piece."""
+        decoder = Decoder(response.headers.get("Content-Encoding", ""), self._max_page_bytes)
+        pieces: list[bytes] = []
         async for chunk in response.content.iter_any():
-            body += chunk
-            if len(body) > self._max_page_bytes:
-                raise UpstreamInvalid(f"Upstream's page is larger than {self._max_page_bytes} bytes.")
-        return body
+            piece = decoder.feed(chunk) if len(chunk) < LONG else await asyncio.to_thread(decoder.feed, chunk)
+            pieces.append(piece)
+            if arrival is not None:
+                arrival.piece(piece)
+        decoder.finish()
+        return b"".join(pieces)
 
     async def _open(
         self, stack: AsyncExitStack, session: aiohttp.ClientSession, url: URL, offset: int, end: int | None

@@ -6,20 +6,24 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 from multidict import CIMultiDict
 
-from buildthrough.proxy import freshness, logs, names
+from buildthrough.proxy import logs, names
 from buildthrough.proxy.boundary import CORS
 from buildthrough.proxy.errors import BadRequest, NotFound
-from buildthrough.proxy.negotiation import Representation, accepts_gzip, choose
+from buildthrough.proxy.negotiation import Representation, choose, choose_coding
+from buildthrough.proxy.page_response import page_response, send_page
+from buildthrough.proxy.rendered import Rendering
 from buildthrough.proxy.transfer import send
+from buildthrough.proxy.view import FULL, STRICT
 
 if TYPE_CHECKING:
-    from buildthrough.proxy.mirror import Mirror, ServedPage
+    from buildthrough.proxy.mirror import Mirror
     from buildthrough.proxy.misses import Misses
     from buildthrough.proxy.projects import Projects
     from buildthrough.proxy.releases import Releases
+    from buildthrough.proxy.view import View
 
 log = logs.logger("web")
 
@@ -94,28 +98,30 @@ class Index:
     async def project_list(self, request: web.Request) -> web.Response:
         """Answer ``/simple/``."""
         wanted = choose(request.headers.get(hdrs.ACCEPT), request.query.get("format"))
-        compress = accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING))
-        page = await self._projects.page(wanted.form, compress=compress)
-        return _page_response(request, page, wanted, compress=compress)
+        coding = choose_coding(request.headers.get(hdrs.ACCEPT_ENCODING))
+        page = await self._projects.page(wanted.form, coding)
+        return page_response(request, page, wanted, coding)
 
-    async def project_page(self, request: web.Request) -> web.Response:
+    async def project_page(self, request: web.Request) -> web.StreamResponse:
         """Answer ``/simple/<project>/``, the same for every client."""
-        return await self._page(request, root="../../", with_built=True)
+        return await self._page(request, FULL)
 
-    async def strict_page(self, request: web.Request) -> web.Response:
+    async def strict_page(self, request: web.Request) -> web.StreamResponse:
         """Answer ``/upstream/simple/<project>/``: without the wheels that we built."""
-        return await self._page(request, root="../../../", with_built=False)
+        return await self._page(request, STRICT)
 
-    async def _page(self, request: web.Request, *, root: str, with_built: bool) -> web.Response:
+    async def _page(self, request: web.Request, view: View) -> web.StreamResponse:
         asked = request.match_info["project"]
         project = _valid_name(asked)
         if asked != project:
             return _moved(request, f"../{project}/")
         given = request.headers
         wanted = choose(given.get(hdrs.ACCEPT), request.query.get("format") if request.query_string else None)
-        compress = accepts_gzip(given.get(hdrs.ACCEPT_ENCODING))
-        page = await self._mirror.page(project, wanted.form, root=root, compress=compress, with_built=with_built)
-        return _page_response(request, page, wanted, compress=compress)
+        coding = choose_coding(given.get(hdrs.ACCEPT_ENCODING))
+        rendering = Rendering(form=wanted.form, coding=coding, view=view)
+        is_streamable = request.method == hdrs.METH_GET and request.version >= HttpVersion11
+        get = self._mirror.page_or_stream if is_streamable else self._mirror.page
+        return await send_page(request, await get(project, rendering), wanted, coding)
 
     async def json_api(self, request: web.Request) -> web.Response:
         """Answer ``/pypi/<project>/json`` and ``/pypi/<project>/<version>/json``, where upstream has them."""
@@ -126,9 +132,9 @@ class Index:
         if asked != project:
             release = f"{project}/json" if version is None else f"../{project}/{version}/json"
             return _moved(request, f"{'../' if request.path.endswith('/') else ''}../{release}")
-        compress = accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING))
-        page = await self._releases.page(project, version, root=self._root(request), compress=compress)
-        return _page_response(request, page, _JSON_API, compress=compress)
+        coding = choose_coding(request.headers.get(hdrs.ACCEPT_ENCODING))
+        page = await self._releases.page(project, version, coding, root=self._root(request))
+        return page_response(request, page, _JSON_API, coding)
 
     def _root(self, request: web.Request) -> str:
         """Return the URL of the server's root, for answers whose readers expect absolute addresses."""
@@ -175,26 +181,6 @@ def _moved(request: web.Request, location: str) -> web.Response:
     query = request.rel_url.raw_query_string  # as it came: decoded, it could hold a line break or lose a plus sign
     headers = {**CORS, hdrs.LOCATION: f"{location}?{query}" if query else location, hdrs.CACHE_CONTROL: "no-cache"}
     return web.Response(status=301, headers=headers, text=f"The page is at {location}\n")
-
-
-def _page_response(request: web.Request, page: ServedPage, wanted: Representation, *, compress: bool) -> web.Response:
-    etag = page.rendered.etag
-    headers = _PAGE_HEADERS.copy()
-    headers[hdrs.ETAG] = etag
-    headers[freshness.HEADER] = page.freshness.header
-    if page.last_serial is not None:
-        headers["X-PyPI-Last-Serial"] = page.last_serial
-    given = request.headers.get(hdrs.IF_NONE_MATCH)
-    if given is not None and _matches(given, etag):
-        return web.Response(status=304, headers=headers)
-    headers[hdrs.CONTENT_TYPE] = wanted.content_type
-    if compress:
-        headers[hdrs.CONTENT_ENCODING] = "gzip"
-    return web.Response(body=page.rendered.body, headers=headers)
-
-
-def _matches(if_none_match: str, etag: str) -> bool:
-    return any(one.strip().removeprefix("W/") in {etag, "*"} for one in if_none_match.split(","))
 
 
 def _file_type(filename: str, *, is_metadata: bool) -> str:

@@ -12,6 +12,8 @@ from buildthrough.proxy.upstream import FileAnswer, PageAnswer
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from buildthrough.proxy.upstream import Arrival
+
 
 class FakeUpstream:
     """Pages by project (None is the list), files by URL."""
@@ -39,13 +41,18 @@ class FakeUpstream:
         """From this byte on, files stand still until ``stopped`` is set."""
         self.stopped = asyncio.Event()
 
-    async def page(self, project: str | None, etag: str | None) -> PageAnswer | None:
+    async def page(self, project: str | None, etag: str | None, arrival: Arrival | None = None) -> PageAnswer | None:
         self.asked.append((project, etag))
         self._check()
         answer = self.pages.get(project)
         if answer is None:
             raise UnknownProject("Upstream does not know this project.")
-        return None if etag is not None and etag == answer.etag else answer
+        if etag is not None and etag == answer.etag:
+            return None
+        if arrival is not None:
+            arrival.begin(answer.content_type, answer.url, answer.last_serial)
+            arrival.piece(answer.body)
+        return answer
 
     async def json_api(self, project: str, version: str | None, etag: str | None) -> PageAnswer | None:
         self._check()

@@ -3,7 +3,7 @@
 import pytest
 
 from buildthrough.proxy.errors import NotAcceptable
-from buildthrough.proxy.negotiation import HTML, JSON, LONGEST_HEADER, TEXT, accepts_gzip, choose
+from buildthrough.proxy.negotiation import HTML, JSON, LONGEST_HEADER, TEXT, choose, choose_coding
 
 V1 = "application/vnd.pypi.simple.v1"
 
@@ -86,24 +86,26 @@ def test_an_unknown_format_parameter():
 
 
 @pytest.mark.parametrize(
-    ("header", "accepted"),
+    ("header", "coding"),
     [
-        (None, False),
-        ("", False),
-        ("gzip, deflate", True),
-        ("gzip, deflate, zstd", True),
-        ("identity", False),
-        ("GZIP", True),
-        ("x-gzip", True),
-        ("gzip;q=0", False),
-        ("gzip; q=0.0, *", False),
-        ("*", True),
-        ("*;q=0", False),
-        ("br;q=1, gzip;q=0.001", True),
-        ("zstd", False),
-        ("gzipped", False),
-        ("gzip," * LONGEST_HEADER, False),
+        (None, "identity"),
+        ("", "identity"),
+        ("gzip, deflate", "gzip"),
+        ("gzip, deflate, zstd", "zstd"),
+        ("gzip, zstd;q=0.9", "gzip"),
+        ("zstd", "zstd"),
+        ("zstd;q=0, gzip", "gzip"),
+        ("identity", "identity"),
+        ("GZIP", "gzip"),
+        ("x-gzip", "gzip"),
+        ("gzip;q=0", "identity"),
+        ("gzip; q=0.0, *", "identity"),
+        ("*", "gzip"),
+        ("*;q=0", "identity"),
+        ("br;q=1, gzip;q=0.001", "gzip"),
+        ("gzipped", "identity"),
+        ("gzip," * LONGEST_HEADER, "identity"),
     ],
 )
-def test_gzip(header, accepted):
-    assert accepts_gzip(header) is accepted
+def test_coding(header, coding):
+    assert choose_coding(header) == coding

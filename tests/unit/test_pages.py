@@ -85,13 +85,34 @@ async def test_only_bytes_text_and_numbers_are_stored(tmp_path: Path) -> None:
         assert await pages.run(len, -1) == 0
 
 
-@pytest.mark.parametrize("damage", [b"", b"no zlib", b"x\x9c"])
-async def test_a_damaged_record_is_a_miss(tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: bytes) -> None:
+@pytest.mark.parametrize("damage", ["", "{}", "no JSON", '{"etag":1}'])
+async def test_a_damaged_head_is_a_miss(tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str) -> None:
     async with PageStore.open(tmp_path) as pages:
         await pages.put("six", PAGE, 1)
-        await pages.run(lambda cache: cache.set("page/six", damage), False)
+        await pages.run(lambda cache: cache.set("head/six", damage), False)
         assert await pages.get("six") is None
         assert "damaged" in caplog.text
+
+
+@pytest.mark.parametrize("damage", [b"", b"no zstd", b"\x28\xb5\x2f\xfd"])
+async def test_a_damaged_body_is_a_miss(tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: bytes) -> None:
+    async with PageStore.open(tmp_path) as pages:
+        head = await pages.put("six", PAGE, 1)
+        await pages.run(lambda cache: cache.set("body/six", head.digest.encode() + damage), False)
+        assert await pages.get("six") is None
+        assert "damaged" in caplog.text
+        await pages.put("six", PAGE, 1)
+        await pages.run(lambda cache: cache.set("body/six", damage), False)
+        assert await pages.get("six") is None, "a body of another page"
+
+
+async def test_renderings_are_stored(tmp_path: Path) -> None:
+    async with PageStore.open(tmp_path) as pages:
+        assert await pages.form("six", "json.zstd") is None
+        await pages.put_form("six", "json.zstd", b"abc")
+    async with PageStore.open(tmp_path) as pages:
+        assert await pages.form("six", "json.zstd") == b"abc"
+        assert await pages.form("six", "json.gzip") is None
 
 
 async def test_a_lost_file_of_a_record_is_a_miss(tmp_path: Path) -> None:
