@@ -140,7 +140,7 @@ async def test_each_form_and_coding_has_its_own_strong_etag_and_answers_304(demo
             assert first.headers.get("Content-Encoding") == {"gzip": "gzip", "identity": None}.get(coding, "zstd")
             seen.setdefault(first.headers["ETag"], set()).add((accepted, first.body))
     assert all(len({body for _, body in bodies}) == 1 for bodies in seen.values())
-    assert len(seen) == 4  # JSON and HTML, each plain and compressed
+    assert len(seen) == 6  # JSON and HTML, each plain and in two codings
 
 
 async def test_if_none_match(demo, site):
