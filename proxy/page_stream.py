@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from buildthrough.proxy.simple_json import JsonDocument
 
 LONG: Final = 256 << 10
-"""Bytes of a page that have to be understood before any of it is sent: what is shorter is looked at as a whole first."""
+"""Bytes that have to be understood before any is sent: a shorter page is looked at as a whole first."""
 BATCH: Final = 256 << 10
 """Bytes that are worked on at a time."""
 
