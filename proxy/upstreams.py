@@ -17,7 +17,7 @@ from buildthrough.proxy import logs
 from buildthrough.proxy.errors import NotFound, StorageFault, UnknownProject, UpstreamUnavailable
 from buildthrough.proxy.names import normalize
 from buildthrough.proxy.union import union
-from buildthrough.proxy.upstream import PageAnswer
+from buildthrough.proxy.upstream import Arrival, PageAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -54,13 +54,16 @@ class Upstreams:
         self._decisions = decisions
         self._unsaved: dict[str, str] = {}
 
-    async def page(self, project: str | None, etag: str | None) -> PageAnswer | None:
-        """Return the page of the upstream that the project comes from; for None the union of all lists."""
+    async def page(self, project: str | None, etag: str | None, arrival: Arrival | None = None) -> PageAnswer | None:
+        """Return the page of the upstream that the project comes from; for None the union of all lists.
+
+        While it is not decided where a project comes from, nobody is told of its page before it is whole.
+        """
         if project is None:
             return await self._list(etag)
         name = await self._decided(project)
         if name is not None:
-            return await self._member(name, project).upstream.page(project, etag)
+            return await self._member(name, project).upstream.page(project, etag, arrival)
         return (await self._choose(project, etag))[1]
 
     async def json_api(self, project: str, version: str | None, etag: str | None) -> PageAnswer | None:
