@@ -316,3 +316,20 @@ def test_links_lead_where_they_led():
     assert [link.partition("#")[0] for link in links] == [
         f"http://127.0.0.1:8018/files/demo/{entry.path}" for entry in page.files.entries
     ]
+
+
+@pytest.mark.parametrize(
+    ("hidden", "left"), [({"a-1.0.tar.gz"}, ["b"]), ({"b-1.0.tar.gz"}, ["a"]), ({"a-1.0.tar.gz", "b-1.0.tar.gz"}, [])]
+)
+def test_hidden_files(hidden, left):
+    first = "<a href='/p/a-1.0.tar.gz'><b>a</b>-1.0.tar.gz</a><br/>"
+    body = f"<html><body>\n{first}\n<a href='/p/b-1.0.tar.gz'>b-1.0.tar.gz</a> end</body></html>"
+    shown = render(read(body), "html", (), hidden=frozenset(hidden)).decode()
+    assert [name for name in "ab" if f"files/demo/p/{name}-1.0" in shown] == left
+    assert shown.startswith("<html><body>\n")
+    assert shown.endswith("end</body></html>")
+    assert [
+        name
+        for name in "ab"
+        if f"{name}-1.0.tar.gz" in render(read(body), "json", (), hidden=frozenset(hidden)).decode()
+    ] == left

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.fakes.answers import DIGEST, HOST, JSON, URL, addition, answer
 
 from buildthrough.proxy.errors import UpstreamInvalid
+from buildthrough.proxy.json_reader import JsonReader
 from buildthrough.proxy.page import read_page, render
 
 
@@ -347,3 +348,64 @@ def test_a_page_differs_in_its_urls_alone(rest, files, indent, ascii_only):
     for one, was in zip(parsed["files"], json.loads(body)["files"], strict=True):
         one["url"] = was["url"]
     assert json.dumps(parsed, indent=indent, ensure_ascii=ascii_only).encode(errors="surrogatepass") == body
+
+
+def pieces(text: str, size: int) -> list[str]:
+    return [text[at : at + size] for at in range(0, len(text), size)]
+
+
+ODD = [
+    file(url=f"{HOST}/packages/demo%2D1.0.tar.gz"),
+    file("demo-1.0+local.tar.gz", url="../relative/demo-1.0+local.tar.gz"),
+    file("a", url="ftp://example.org/a"),
+    file("b.whl", url="https://other.example.org/p/b.whl", yanked='a "quoted" reason \\ and \u4e2d'),
+    file("c.whl", **{"x-nested": {"url": "kept", "more": [1, [2, {"files": []}]]}}),
+    file("d.whl", url=f"{HOST}/packages/aa/bb/d.whl#egg=d"),
+]
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 64, 1000, 100_000])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_page_in_pieces_of_any_size_is_the_same_page(size: int, indent: int | None):
+    text = "\ufeff " + json.dumps(json.loads(page(*ODD, file(), versions=["1.0"], x="\u00e9")), indent=indent) + "\n "
+    reader = JsonReader(URL, "demo")
+    out = [reader.feed(piece, "../../files/demo/") for piece in pieces(text, size)]
+    rest, reading = reader.finish("../../files/demo/")
+    assert "".join([*out, rest]).encode() == served(text)
+    assert reading.text == text
+
+
+@pytest.mark.parametrize("size", [1, 10, 1000])
+def test_half_a_page_is_none(size: int):
+    text = page(*ODD, file(), versions=["1.0"])
+    for end in range(0, len(text), 13):
+        reader = JsonReader(URL, "demo")
+        with pytest.raises(UpstreamInvalid):  # noqa: PT012 - either step may find out
+            for piece in pieces(text[:end], size):
+                reader.feed(piece)
+            reader.finish()
+
+
+@pytest.mark.parametrize(
+    ("hidden", "left", "versions"),
+    [
+        ({"demo-1.0.tar.gz"}, ["demo-1.0-cp39-none-any.whl", "demo-2.0.tar.gz"], ["1.0", "2.0"]),
+        ({"demo-2.0.tar.gz"}, ["demo-1.0.tar.gz", "demo-1.0-cp39-none-any.whl"], ["1.0"]),
+        ({"demo-1.0.tar.gz", "demo-1.0-cp39-none-any.whl"}, ["demo-2.0.tar.gz"], ["2.0"]),
+        ({"demo-1.0.tar.gz", "demo-1.0-cp39-none-any.whl", "demo-2.0.tar.gz"}, [], []),
+        ({"unheard-of"}, ["demo-1.0.tar.gz", "demo-1.0-cp39-none-any.whl", "demo-2.0.tar.gz"], ["1.0", "2.0"]),
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 1])
+def test_hidden_files_and_versions_that_have_no_other(hidden, left, versions, indent):
+    files = [file(), file("demo-1.0-cp39-none-any.whl"), file("demo-2.0.tar.gz")]
+    body = json.dumps(json.loads(page(*files, versions=["1.0", "2.0"], x="kept")), indent=indent)
+    read = read_page(answer(body), "demo")
+    for more in ((), (addition(),)):
+        shown = json.loads(render(read, "json", more, hidden=frozenset(hidden)))
+        assert [one["filename"] for one in shown["files"]] == [*left, *(one.wheel.filename for one in more)]
+        assert all(one["url"].startswith("../../") for one in shown["files"])
+        assert shown["x"] == "kept"
+        assert shown["versions"] == versions or more
+        html = render(read, "html", more, hidden=frozenset(hidden)).decode()
+        assert [name for name in (one["filename"] for one in files) if f">{name}<" in html] == left
