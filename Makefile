@@ -52,8 +52,12 @@ $(VENV)/.dev: $(VENV)/.installed
 	@$(PIP) download --only-binary :all: --dest .cache/wheels $(TEST_WHEELS)
 	@touch $@
 
+.cache/clients/.fetched: tests/e2e/clients.txt scripts/fetch-clients $(VENV)/.installed
+	@scripts/fetch-clients $(BIN)/python tests/e2e/clients.txt .cache/clients
+	@touch $@
+
 .PHONY: test network-test lint format bench clean
-test: lint .cache/wheels/.fetched
+test: lint .cache/wheels/.fetched .cache/clients/.fetched
 	$(BIN)/pytest --cov --cov-branch --cov-report=term:skip-covered $(ARGS)
 
 network-test: $(VENV)/.dev

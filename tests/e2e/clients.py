@@ -24,6 +24,8 @@ class Client:
 
     folder: Path
     variables: Mapping[str, str]
+    cwd: Path | None = None
+    """Where commands run; the environment's folder, if None."""
 
     @property
     def python(self) -> str:
@@ -31,29 +33,30 @@ class Client:
 
     def pip(self, *arguments: str, index: str) -> subprocess.CompletedProcess[str]:
         """Run ``pip`` inside the environment: its User-Agent names the environment's interpreter."""
-        return self._run(*pip_of(self.python), *arguments, "--index-url", index)
+        return self.run(*pip_of(self.python), *arguments, "--index-url", index)
 
     def uv(self, *arguments: str, index: str) -> subprocess.CompletedProcess[str]:
         """Run ``uv pip install`` and the like for the environment."""
         uv = Path(sys.executable).with_name("uv")
-        return self._run(str(uv), "pip", *arguments, "--python", self.python, "--no-cache", "--default-index", index)
+        return self.run(str(uv), "pip", *arguments, "--python", self.python, "--no-cache", "--default-index", index)
 
     def uv_project(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run ``uv lock``, ``uv sync`` for the project in the environment's folder, without a cache."""
         uv = Path(sys.executable).with_name("uv")
-        return self._run(str(uv), *arguments, "--no-cache", "--python", self.python)
+        return self.run(str(uv), *arguments, "--no-cache", "--python", self.python)
 
     def check(self, module: str, expression: str = "answer()") -> str:
         """Import a module in the environment and return what an expression of it gives."""
-        done = self._run(self.python, "-I", "-c", f"import {module}; print({module}.{expression})")
+        done = self.run(self.python, "-I", "-c", f"import {module}; print({module}.{expression})")
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
-    def _run(self, *command: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, variables: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a command with the environment's variables, or with others."""
         return subprocess.run(
             command,
-            env=dict(self.variables),
-            cwd=self.folder,
+            env=dict(self.variables if variables is None else variables),
+            cwd=self.cwd or self.folder,
             capture_output=True,
             text=True,
             timeout=INSTALL_SECONDS,

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.e2e.clients import Client, make_client, pip_user_agent
 from tests.e2e.server import Server
+from tests.e2e.world import World
+from tests.fakes.pypi import FakePyPI
+from tests.fakes.wheels import make_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    from tests.fakes.pypi import FakePyPI
 
 
 @pytest.fixture
@@ -63,3 +64,20 @@ def pip_agent() -> str:
     from tests.fakes.dial import offline_environment
 
     return pip_user_agent(offline_environment())
+
+
+@pytest.fixture(scope="module")
+def world(pip_agent: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Serve ``shared``, of which we built a wheel, and ``theirs``, of which upstream has one."""
+    with FakePyPI() as pypi, FakePyPI() as other:
+        server = Server(pypi.simple)
+        try:
+            world = World(pypi=pypi, other=other, server=server.start(), agent=pip_agent)
+            world.sdist("shared")
+            world.build("shared")
+            wheel = make_wheel(tmp_path_factory.mktemp("wheels"), name="theirs", version="2.0")
+            pypi.add("theirs", wheel.name, wheel.read_bytes())
+            yield world
+            server.stop()
+        finally:
+            server.close()

@@ -88,13 +88,14 @@ def intree_sdist(
     sleep_at: str = "build",
     fail: str | None = None,
     fail_at: str = "build",
+    differs: bool = False,
     extra_files: Mapping[str, bytes | str] | None = None,
 ) -> Sdist:
     """Return an sdist that carries its backend.
 
     ``imports`` are imported by each hook, which proves that ``requires`` are installed. ``sleep`` is in seconds;
     ``sleep_at`` and ``fail_at`` name a hook: ``requires``, ``metadata`` or ``build``. ``c_functions``
-    more functions in the C file keep the compiler busy.
+    more functions in the C file keep the compiler busy. With ``differs``, each build has a ``BUILD`` of its own.
     """
     module = re.sub(r"[-_.]+", "_", name).lower()
     modules = {} if c_extension else {f"{module}.py": f'VERSION = "{version}"\n\n\ndef answer():\n    return 42\n'}
@@ -114,6 +115,7 @@ def intree_sdist(
         "sleep_at": sleep_at,
         "fail": fail,
         "fail_at": fail_at if fail is not None else None,
+        "differs": differs,
     }
     files: dict[str, bytes | str] = {
         "pyproject.toml": "[build-system]\n"

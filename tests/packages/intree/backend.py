@@ -95,6 +95,8 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     for name in spec["modules"]:
         with open(name, "rb") as file:
             files[name] = file.read()
+        if spec["differs"]:
+            files[name] += b"BUILD = '" + os.urandom(8).hex().encode() + b"'\n"
     if spec["c_source"]:
         with open(_compile(spec), "rb") as file:
             files[os.path.basename(file.name)] = file.read()
