@@ -95,7 +95,7 @@ class Index:
         location = "simple/" if project is None else f"{_valid_name(project)}/"
         return _moved(request, location)
 
-    async def project_list(self, request: web.Request) -> web.Response:
+    async def project_list(self, request: web.Request) -> web.StreamResponse:
         """Answer ``/simple/``."""
         wanted = choose(request.headers.get(hdrs.ACCEPT), request.query.get("format"))
         coding = choose_coding(request.headers.get(hdrs.ACCEPT_ENCODING))
@@ -123,7 +123,7 @@ class Index:
         get = self._mirror.page_or_stream if is_streamable else self._mirror.page
         return await send_page(request, await get(project, rendering), wanted, coding)
 
-    async def json_api(self, request: web.Request) -> web.Response:
+    async def json_api(self, request: web.Request) -> web.StreamResponse:
         """Answer ``/pypi/<project>/json`` and ``/pypi/<project>/<version>/json``, where upstream has them."""
         asked, version = request.match_info["project"], request.match_info.get("version")
         project = _valid_name(asked)
