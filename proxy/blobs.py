@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from buildthrough.proxy.blob_folder import BlobFolder, storage_faults
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+    from buildthrough.proxy.resource import Digest
 
 T = TypeVar("T")
 
@@ -64,6 +66,14 @@ class BlobWriter(Protocol):
 
     def hexdigest(self, algorithm: str = "sha256") -> str:
         """Return the digest of what was written so far; sha256 only, unless others were asked for at the start."""
+        ...
+
+    def digests(self) -> Mapping[str, Digest]:
+        """Return copies of the digests of what was written so far, to be continued elsewhere."""
+        ...
+
+    def fileno(self) -> int | None:
+        """Return a descriptor of what was written so far, to be duplicated before `close`; None where none is."""
         ...
 
     async def commit(self) -> Blob:
@@ -143,6 +153,14 @@ class LocalBlobWriter:
     def hexdigest(self, algorithm: str = "sha256") -> str:
         """Return the digest of what was written so far."""
         return self._digests[algorithm].hexdigest()
+
+    def digests(self) -> dict[str, Digest]:
+        """Return copies of the digests of what was written so far."""
+        return {name: digest.copy() for name, digest in self._digests.items()}
+
+    def fileno(self) -> int | None:
+        """Return the temporary file's descriptor."""
+        return self._descriptor
 
     async def commit(self) -> Blob:
         """Fsync the file, rename it to its place, fsync the folder."""

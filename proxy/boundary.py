@@ -10,8 +10,8 @@ from aiohttp import hdrs, web
 
 from buildthrough.builders.database import DatabaseFault
 from buildthrough.proxy import logs
-from buildthrough.proxy.errors import ProxyError, StorageFault, Unauthorized
-from buildthrough.proxy.transfer import outcome
+from buildthrough.proxy.errors import Busy, ProxyError, StorageFault, Unauthorized
+from buildthrough.proxy.sent_file import outcome
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -67,8 +67,12 @@ def _answer_to(request: web.Request, cause: Exception) -> web.Response:
     if isinstance(cause, ProxyError):
         if cause.status >= web.HTTPInternalServerError.status_code:
             log.warning("a request failed", path=request.path, status=cause.status, fault=cause.sentence)
-        challenge: dict[str, str] = {hdrs.WWW_AUTHENTICATE: "Bearer"} if isinstance(cause, Unauthorized) else {}
-        return _refusal(request, cause.status, cause.sentence, challenge)
+        more: dict[str, str] = {}
+        if isinstance(cause, Unauthorized):
+            more = {hdrs.WWW_AUTHENTICATE: "Bearer"}
+        elif isinstance(cause, Busy):
+            more = {hdrs.RETRY_AFTER: "5"}
+        return _refusal(request, cause.status, cause.sentence, more)
     if isinstance(cause, web.HTTPMethodNotAllowed):
         return _other_method(request, cause)
     if isinstance(cause, web.HTTPException):

@@ -7,37 +7,72 @@ The last piece is shown to nobody before the digest is right, so wrong bytes nev
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
+import os
+from contextlib import aclosing, contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from buildthrough.proxy.errors import ProxyError, UpstreamInvalid, UpstreamUnavailable
+from buildthrough.proxy.arrival import Arrival
+from buildthrough.proxy.errors import ProxyError, StorageFault, UpstreamUnavailable
+from buildthrough.proxy.pace import Pace
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from buildthrough.proxy.blobs import Blob, BlobWriter
-    from buildthrough.proxy.resource import Resource
+    from buildthrough.proxy.places import Places
+    from buildthrough.proxy.resource import Digest, Resource
     from buildthrough.proxy.upstream import Upstream
 
 WITHHELD: Final = 64 << 10
 """Bytes at the end of a file that wait for the digest."""
-PIECE: Final = 256 << 10
-RESUMES: Final = 5
-RESUME_PAUSE: Final = 0.5
-"""Seconds before the first resumption; doubled each time."""
 
 _STOPPED: Final = "The server stopped while the file was arriving."
 
 
-class Download:
-    """A file that is arriving. `Downloads.obtain` makes them."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ways:
+    """What all downloads share, and who reads them."""
 
-    def __init__(self, resource: Resource, writer: BlobWriter) -> None:
+    upstream: Upstream
+    max_bytes: int
+    """No file is larger."""
+    aside: Places
+    """For ranges that are fetched beside the download of their file."""
+    passing: Places
+    """For clients that get a file past a store that cannot take it."""
+    observe: Callable[[str], None] = lambda _reason: None
+    """See `Downloads`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What there was of a file when the store took no more."""
+
+    size: int
+    digests: Mapping[str, Digest]
+    """Of all that was written: a copy, to be continued."""
+    unshown: bytes
+    """The last of it, which no client has seen."""
+
+
+class Download:
+    """A file that is arriving. `Downloads.obtain` makes them, `Reading` reads them."""
+
+    def __init__(self, resource: Resource, writer: BlobWriter, ways: Ways) -> None:
         self.resource = resource
+        self.ways = ways
         self.size: int | None = resource.size
         """Bytes of the whole file, once they are known."""
         self.kept: Blob | None = None
         """Set when the file is in the store."""
+        self.unkept = False
+        """Set when the store cannot take the file: what is not written yet is had from upstream only."""
+        self.grants_ranges = True
+        """Cleared when upstream was seen to answer a range with anything else."""
+        self.etag: str | None = None
+        """What upstream calls it."""
+        self.pace = Pace()
         self._writer = writer
         self._fault: ProxyError | None = None
         self._begun = False
@@ -46,14 +81,26 @@ class Download:
         self._readers = 0
         self._changed = asyncio.Event()
 
-    async def begun(self) -> None:
-        """Wait until upstream began to send. Raise what went wrong before."""
-        await self._until(lambda: self._begun or self._verified)
+    @property
+    def shown(self) -> int:
+        """Up to where it can be read now, by who is inside `reading`."""
+        written = self._writer.size
+        if self.unkept and self._released:
+            return 0
+        if self._verified:
+            return written
+        if self.size is None:
+            return max(0, written - WITHHELD)
+        return min(written, max(0, self.size - WITHHELD))
 
-    async def readable(self, offset: int) -> int:
-        """Wait for bytes beyond the offset, or the end; return up to where can be read. Raise what went wrong."""
-        await self._until(lambda: self._shown > offset or self._verified)
-        return self._shown
+    @property
+    def whole(self) -> bool:
+        """Whether all that there is is shown."""
+        return self._verified and not (self.unkept and self._released)
+
+    async def begun(self) -> None:
+        """Wait until upstream began to send, or it is clear that the file cannot be kept. Raise what went wrong."""
+        await self._until(lambda: self._begun or self._verified or self.unkept)
 
     async def finished(self) -> Blob:
         """Wait until the file is kept. Raise what went wrong."""
@@ -61,6 +108,17 @@ class Download:
         if self.kept is None:
             raise AssertionError("waited for it")
         return self.kept
+
+    def check(self) -> None:
+        """Raise what went wrong, but for a store that cannot take it: what failed is of no use, however much came."""
+        if self._fault is not None and not self.unkept:
+            raise self._fault
+
+    async def news(self, seconds: float) -> None:
+        """Wait until something changed, or for so long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -70,30 +128,38 @@ class Download:
             yield
         finally:
             self._readers -= 1
-            self._changed.set()
-            self._changed = asyncio.Event()
+            self._tell()
 
-    async def chunks(self, begin: int, end: int | None) -> AsyncIterator[bytes]:
-        """Go through the bytes as they come, inside `reading`. Raise what went wrong: then the file is not whole."""
-        position = begin
-        while end is None or position < end:
-            shown = await self.readable(position)
-            if shown <= position:
-                return
-            stop = shown if end is None else min(shown, end)
-            data = await self._writer.read(position, min(PIECE, stop - position))
-            position += len(data)
-            yield data
+    async def read(self, offset: int, length: int) -> bytes:
+        """Return bytes that are shown, inside `reading`."""
+        return await self._writer.read(offset, length)
 
-    async def fetch(self, upstream: Upstream, max_bytes: int) -> Blob:
+    def descriptor(self) -> int | None:
+        """Return a descriptor of one's own, to be closed, of the file that grows; None where there is none.
+
+        To be called inside `reading`.
+        """
+        number = self._writer.fileno()
+        return None if number is None else os.dup(number)
+
+    async def handed_over(self) -> Written:
+        """Return what there is of a file that is not kept. To be called inside `reading`."""
+        written, shown = self._writer.size, self.shown
+        if self._released or not written:
+            return Written(size=0, digests=self.resource.digests(), unshown=b"")
+        unshown = await self._writer.read(shown, written - shown)
+        return Written(size=written, digests=self._writer.digests(), unshown=unshown)
+
+    async def fetch(self) -> Blob:
         """Get the file, resuming where it breaks off, and keep it; or keep nothing and raise."""
         try:
-            await self._arrive(upstream, max_bytes)
+            await self._write()
             self.resource.verify(self._writer.hexdigest)
             self._verified = True
             self._tell()
             self.kept = await self._writer.commit()
         except ProxyError as fault:
+            self.unkept = isinstance(fault, StorageFault)
             self._fault = fault
             raise
         except BaseException:
@@ -102,6 +168,11 @@ class Download:
         finally:
             self._tell()
         return self.kept
+
+    def give_up(self, fault: StorageFault) -> None:
+        """Do not even try to keep it."""
+        self.unkept = self._released = True
+        self._fault = fault
 
     async def release(self) -> None:
         """Wait for the last reader, then drop what was not kept and the file handle."""
@@ -114,74 +185,34 @@ class Download:
 
     async def discard(self) -> None:
         """Drop it at once, whoever waits or reads."""
-        if self.kept is None and self._fault is None:
+        if self.kept is None and (self._fault is None or self.unkept):
             self._fault = UpstreamUnavailable(_STOPPED)
+            self.unkept = False
             self._tell()
         self._released = True
         await self._writer.close()
 
-    @property
-    def _shown(self) -> int:
-        written = self._writer.size
-        if self._verified:
-            return written
-        if self.size is None:
-            return max(0, written - WITHHELD)
-        return min(written, max(0, self.size - WITHHELD))
-
     async def _until(self, is_so: Callable[[], bool]) -> None:
-        while True:
-            # What failed is of no use to anybody, however much of it arrived; only verified bytes, which could just
-            # not be kept, are read to their end by those who began before they were released.
-            if self._fault is not None and (self._released or not self._verified):
-                raise self._fault
-            if is_so():
-                return
+        while not is_so():
             if self._fault is not None:
                 raise self._fault
             await self._changed.wait()
+        self.check()
 
     def _tell(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def _arrive(self, upstream: Upstream, max_bytes: int) -> None:
-        for attempt in range(RESUMES + 1):
-            try:
-                await self._receive(upstream, max_bytes)
-            except UpstreamUnavailable:
-                # Pieces of two answers are joined only where a digest tells whether they belong together.
-                is_resumable = self._begun and (self._writer.size == 0 or self.resource.verifiable)
-                if attempt == RESUMES or not is_resumable:
-                    raise
-            else:
-                return
-            await asyncio.sleep(RESUME_PAUSE * 2**attempt)
-
-    async def _receive(self, upstream: Upstream, max_bytes: int) -> None:
-        async with upstream.file(self.resource.url, self._writer.size, upstream=self.resource.upstream) as answer:
-            self._expect(answer.size, max_bytes)
-            skip = self._writer.size - answer.offset
-            self._begun = True
+    async def _write(self) -> None:
+        def begin() -> None:
+            self.size, self.etag = arrival.size, arrival.etag
+            if not self._begun:
+                self._begun, self.pace = True, Pace()
             self._tell()
-            async for chunk in answer.chunks:
-                piece = chunk[skip:] if skip else chunk
-                skip -= len(chunk) - len(piece)
-                if piece:
-                    await self._take(piece, max_bytes)
-        if self.size is not None and self._writer.size < self.size:
-            raise UpstreamUnavailable("Upstream broke off before the file was whole.")
 
-    def _expect(self, size: int | None, max_bytes: int) -> None:
-        if size is not None and self.size is not None and size != self.size:
-            raise UpstreamInvalid(f"Upstream sends a file of {size} bytes where {self.size} are to be.")
-        self.size = self.size if size is None else size
-        if self.size is not None and self.size > max_bytes:
-            raise UpstreamInvalid(f"Upstream's file is larger than {max_bytes} bytes.")
-
-    async def _take(self, piece: bytes, max_bytes: int) -> None:
-        limit = max_bytes if self.size is None else self.size
-        if self._writer.size + len(piece) > limit:
-            raise UpstreamInvalid(f"Upstream sends more than the {limit} bytes that the file may have.")
-        await self._writer.write(piece)
-        self._tell()
+        arrival = Arrival(self.ways.upstream, self.resource, max_bytes=self.ways.max_bytes, on_begin=begin)
+        async with aclosing(arrival.pieces()) as pieces:
+            async for piece in pieces:
+                await self._writer.write(piece)
+                self.pace.note(self._writer.size)
+                self._tell()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
-from buildthrough.proxy.download import Download
-from buildthrough.proxy.errors import NotFound, ProxyError
+from buildthrough.proxy import logs
+from buildthrough.proxy.download import Download, Ways
+from buildthrough.proxy.errors import NotFound, ProxyError, StorageFault
+from buildthrough.proxy.places import Places
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -16,10 +19,20 @@ if TYPE_CHECKING:
     from buildthrough.proxy.resource import Resource
     from buildthrough.proxy.upstream import Upstream
 
+log = logs.logger("downloads")
+
 SMALL_PLACES: Final = 32
 """Small files that are fetched at once: a resolver that asks for core metadata never waits behind large files."""
 TRUST_SECONDS: Final = 24 * 3600.0
 """How long a file is believed unchanged for which upstream gives no digest at all."""
+ASIDE_EACH: Final = 8
+ASIDE_PLACES: Final = 32
+"""Ranges that are fetched at once beside the downloads of their files: of one file, and in all."""
+PASSING_EACH: Final = 16
+PASSING_PLACES: Final = 64
+"""Clients that are sent files at once past a store that cannot take them: one file, and in all."""
+FULL_SECONDS: Final = 5.0
+"""After the store could not take a file, others are not tried for so long."""
 
 
 class Digests(Protocol):
@@ -47,12 +60,23 @@ class Downloads:
         remember: Digests | None = None,
         observe: Callable[[str], None] = lambda _reason: None,
     ) -> None:
-        """Bound each file by ``max_bytes``. ``observe``: ``kept``, ``joined``, ``fetched``, ``absent``, ``failed``."""
-        self._upstream = upstream
+        """Bound each file by ``max_bytes``.
+
+        ``observe`` is told of each request: ``kept``, ``joined``, ``passed`` (past the store); of each download:
+        ``fetched``, ``absent``, ``failed``, ``unkept``; and of each range fetched beside one: ``aside``.
+        """
         self._blobs = blobs
+        self._ways = Ways(
+            upstream=upstream,
+            max_bytes=max_bytes,
+            aside=Places(each=ASIDE_EACH, total=ASIDE_PLACES),
+            passing=Places(each=PASSING_EACH, total=PASSING_PLACES),
+            observe=observe,
+        )
+        self._full: tuple[StorageFault, float] | None = None
+        """Why the store takes nothing, and until when that is believed."""
         self._large = asyncio.Semaphore(limit)
         self._small = asyncio.Semaphore(SMALL_PLACES)
-        self._max_bytes = max_bytes
         self._digests = remember
         self._observe = observe
         self._under_way: dict[str, Download] = {}
@@ -78,10 +102,18 @@ class Downloads:
             await downloads.close()
 
     async def obtain(self, resource: Resource) -> Blob | Download:
-        """Return the file where it is kept, else its download, begun.
+        """Return the file where it is kept, else its download, begun; also where it will not be kept.
 
-        Raise `NotFound`, `UpstreamFault` or `StorageFault`.
+        Raise `NotFound`, `UpstreamFault`, or `StorageFault` where the store cannot be read.
         """
+        return await self._source(resource, or_past=True)
+
+    async def blob(self, resource: Resource) -> Blob:
+        """Return the file once it is kept. Raise as `obtain` does, and `StorageFault` where it cannot be kept."""
+        source = await self._source(resource, or_past=False)
+        return await source.finished() if isinstance(source, Download) else source
+
+    async def _source(self, resource: Resource, *, or_past: bool) -> Blob | Download:
         download = self._under_way.get(resource.key)
         if download is None:
             blob = await self._kept(resource)
@@ -89,17 +121,14 @@ class Downloads:
                 self._observe("kept")
                 return blob
             download = self._under_way.get(resource.key)
+        if download is None and or_past and self._full is not None and time.monotonic() < self._full[1]:
+            return await self._past(resource, self._full[0])
         if download is None:
             download = self._start(resource)
         else:
             self._observe("joined")
         await download.begun()
         return download.kept or download
-
-    async def blob(self, resource: Resource) -> Blob:
-        """Return the file once it is kept. Raise as `obtain` does."""
-        source = await self.obtain(resource)
-        return await source.finished() if isinstance(source, Download) else source
 
     async def close(self) -> None:
         """End all that is under way, and drop what it wrote."""
@@ -110,8 +139,16 @@ class Downloads:
         for download in tasks.values():
             await download.discard()
 
+    async def _past(self, resource: Resource, fault: StorageFault) -> Download:
+        """Return the file as one that will not be kept."""
+        download = Download(resource, self._blobs.writer(*resource.algorithms), self._ways)
+        download.give_up(fault)
+        if resource.size is None:
+            download.size = await self._ways.upstream.size(resource.url, upstream=resource.upstream)
+        return download
+
     def _start(self, resource: Resource) -> Download:
-        download = Download(resource, self._blobs.writer(*resource.algorithms))
+        download = Download(resource, self._blobs.writer(*resource.algorithms), self._ways)
         self._under_way[resource.key] = download
         task = asyncio.get_running_loop().create_task(self._run(download))
         self._tasks[task] = download
@@ -123,13 +160,17 @@ class Downloads:
         resource = download.resource
         try:
             async with self._small if resource.is_small else self._large:
-                blob = await download.fetch(self._upstream, resource.bound(self._max_bytes))
+                blob = await download.fetch()
             if self._digests is not None and "sha256" not in resource.hashes:
                 seconds = None if resource.verifiable else TRUST_SECONDS
                 await self._digests.remember(resource.memory_key, blob.sha256, seconds)
             self._observe("fetched")
         except NotFound:
             self._observe("absent")
+        except StorageFault as fault:
+            log.warning("a file cannot be kept, clients get it past the store", url=resource.url, fault=fault.sentence)
+            self._full = fault, time.monotonic() + FULL_SECONDS
+            self._observe("unkept")
         except ProxyError:
             self._observe("failed")
         finally:

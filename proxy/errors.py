@@ -11,6 +11,7 @@
     ├── UpstreamFault         upstream's, never shown as a 404
     │   ├── UpstreamUnavailable   503
     │   └── UpstreamInvalid       502
+    ├── Busy                  503  for a moment
     └── StorageFault          507
 
 `buildthrough.proxy.web` translates them once; nothing else knows of statuses.
@@ -88,6 +89,12 @@ class UpstreamInvalid(UpstreamFault):
     """Upstream's answer is not what it claims to be."""
 
     status = 502
+
+
+class Busy(ProxyError):
+    """Too many ask for the same scarce thing at once."""
+
+    status = 503
 
 
 class StorageFault(ProxyError):

@@ -34,3 +34,5 @@ REVALIDATED: Final = Freshness(header="revalidated")
 """From the cache, upstream was asked and said that nothing has changed."""
 MISS: Final = Freshness(header="miss")
 """Upstream sent it for this answer."""
+UNVERIFIED: Final = Freshness(header="miss; unverified")
+"""Upstream sent it for this answer: part of a file, before the digest of the whole could be checked."""

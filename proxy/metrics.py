@@ -128,7 +128,7 @@ class Metrics:
         self._oldest.note(age)
 
     def file(self, reason: str) -> None:
-        """Count one upstream file asked for: kept, joined, fetched, absent, failed."""
+        """Count what became of an upstream file, see `Downloads`."""
         self._files.labels(reason).inc()
 
     def upstream(self, name: str, kind: str, seconds: float, outcome: str) -> None:

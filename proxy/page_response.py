@@ -14,7 +14,7 @@ from buildthrough.proxy.errors import ProxyError
 from buildthrough.proxy.mirror import ServedPage
 from buildthrough.proxy.ranges import is_unchanged
 from buildthrough.proxy.sendfile import STALL_SECONDS, write_patiently
-from buildthrough.proxy.transfer import SentFile
+from buildthrough.proxy.sent_file import SentFile
 
 if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter

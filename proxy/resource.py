@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from buildthrough.proxy.errors import UpstreamInvalid
 
@@ -15,6 +15,18 @@ SMALL: Final = 1 << 20
 """A file of at most so many bytes is fetched without waiting behind large ones."""
 SIDECAR_BYTES: Final = 16 << 20
 """Bound of core metadata, of which no page lists the size."""
+
+
+class Digest(Protocol):
+    """A digest being made, as hashlib has them."""
+
+    def update(self, data: bytes, /) -> None:
+        """Take in more."""
+        ...
+
+    def hexdigest(self) -> str:
+        """Return it in lower-case hexadecimal digits."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +53,10 @@ class Resource:
     def algorithms(self) -> tuple[str, ...]:
         """What must be computed besides sha256."""
         return tuple(name for name in self.verifiable if name != "sha256")
+
+    def digests(self) -> dict[str, Digest]:
+        """Return new digests of all that must be computed."""
+        return {name: hashlib.new(name, usedforsecurity=False) for name in ("sha256", *self.algorithms)}
 
     def bound(self, max_bytes: int) -> int:
         """Return how many bytes it may have at most, where files may have ``max_bytes``."""

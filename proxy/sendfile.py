@@ -1,4 +1,4 @@
-"""Send part of an open file by the kernel, on any event loop.
+"""The body of an answer, parts of open files sent by the kernel on any event loop.
 
 asyncio's own `sendfile` refuses every transport of uvloop, and aiohttp then copies through Python. Here the system call
 is made directly, on a duplicate of the connection's descriptor: the transport keeps its own and never notices.
@@ -12,7 +12,7 @@ import fcntl
 import os
 import termios
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -31,36 +31,67 @@ LOOK_SECONDS: Final = 5.0
 COPY: Final = 256 << 10
 
 
-async def send_file(
-    request: web.BaseRequest,
-    writer: AbstractStreamWriter,
-    descriptor: int,
-    part: Part,
-    *,
-    stall_seconds: float = STALL_SECONDS,
-) -> None:
-    """Send a part of the open file behind the headers. Raise ConnectionError where the client leaves or stalls."""
-    transport = request.transport
-    if transport is None:
-        raise ConnectionResetError("the client left")
-    sock = transport.get_extra_info("socket")
-    if sock is None or transport.get_extra_info("sslcontext") is not None:
-        await _copy(writer, transport, descriptor, part, stall_seconds)
-        return
-    writer.send_headers()
-    await _flushed(transport, stall_seconds)
-    if transport.is_closing():
-        raise ConnectionResetError("the client left")
-    duplicate = os.dup(sock.fileno())
-    try:
-        await _Sending(transport, duplicate, descriptor, part, stall_seconds).run()
-    except BaseException:
-        # Half a body has left, and only a cut tells: also where the duplicate still holds the connection open.
-        transport.abort()
-        raise
-    finally:
-        os.close(duplicate)
-    writer.output_size += part.end - part.begin
+class Body:
+    """The body of an answer on its way, behind the headers: bytes from memory, and parts of open files."""
+
+    def __init__(
+        self,
+        request: web.BaseRequest,
+        response: web.StreamResponse,
+        writer: AbstractStreamWriter,
+        *,
+        stall_seconds: float = STALL_SECONDS,
+    ) -> None:
+        """Take a response, and what preparing it returned. A client that takes no byte for ``stall_seconds`` is cut."""
+        self._response = response
+        self._writer = writer
+        self._transport = request.transport
+        self._stall = stall_seconds
+        self._out: int | None = None
+        transport = self._transport
+        is_plain = transport is not None and transport.get_extra_info("sslcontext") is None
+        self.takes_files = is_plain and response.content_length is not None
+        """Whether the kernel can send: the connection is not encrypted, and the body not in chunks."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None and self._transport is not None:
+            # Half a body has left, and only a cut tells: also where the duplicate still holds the connection open.
+            self._transport.abort()
+        if self._out is not None:
+            os.close(self._out)
+
+    async def write(self, data: bytes) -> None:
+        """Send bytes. Raise ConnectionError where the client leaves or stalls."""
+        await write_patiently(self._response.write(data), self._transport, self._stall)
+
+    async def send(self, descriptor: int, part: Part) -> None:
+        """Send a part of the open file. Raise ConnectionError where the client leaves or stalls."""
+        if not self.takes_files:
+            await self._copy(descriptor, part)
+            return
+        transport = self._transport
+        if transport is None:
+            raise ConnectionResetError("the client left")
+        await _flushed(transport, self._stall)
+        if transport.is_closing():
+            raise ConnectionResetError("the client left")
+        if self._out is None:
+            self._out = os.dup(transport.get_extra_info("socket").fileno())
+        await _Sending(transport, self._out, descriptor, part, self._stall).run()
+        self._writer.output_size += part.end - part.begin
+
+    async def _copy(self, descriptor: int, part: Part) -> None:
+        """Send through Python."""
+        position = part.begin
+        while position < part.end:
+            data = await asyncio.to_thread(os.pread, descriptor, min(COPY, part.end - position), position)
+            if not data:
+                raise ConnectionResetError("the file became shorter while it was sent")
+            position += len(data)
+            await self.write(data)
 
 
 class _Sending:
@@ -82,6 +113,10 @@ class _Sending:
 
     async def run(self) -> None:
         """Send until the end."""
+        self._push()  # what is short leaves at once
+        if self._done.done():
+            await self._done
+            return
         self._loop.add_writer(self._out, self._push)
         self._timer = self._loop.call_later(self._every, self._look)
         try:
@@ -153,7 +188,8 @@ def _untaken(transport: asyncio.Transport) -> int:
 
 async def _flushed(transport: asyncio.Transport, stall_seconds: float) -> None:
     """Wait until the transport has handed all it holds to the kernel: our bytes come behind."""
-    await asyncio.sleep(0)  # uvloop writes at the end of its turn
+    if transport.get_write_buffer_size():
+        await asyncio.sleep(0)  # uvloop writes at the end of its turn
     pause = 0.001
     silent, held = 0.0, transport.get_write_buffer_size()
     while held and not transport.is_closing():
@@ -164,16 +200,3 @@ async def _flushed(transport: asyncio.Transport, stall_seconds: float) -> None:
             raise ConnectionResetError("the client takes nothing")
         held = left
         pause = min(pause * 2, 0.05)
-
-
-async def _copy(
-    writer: AbstractStreamWriter, transport: asyncio.Transport, descriptor: int, part: Part, stall: float
-) -> None:
-    """Send through Python, where the connection is encrypted."""
-    position = part.begin
-    while position < part.end:
-        data = await asyncio.to_thread(os.pread, descriptor, min(COPY, part.end - position), position)
-        if not data:
-            raise ConnectionResetError("the file became shorter while it was sent")
-        position += len(data)
-        await write_patiently(writer.write(data), transport, stall)

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from buildthrough.proxy.resource import Digest
+
 
 class FakeBlobs:
     """Files in one flat folder; writers hold their bytes in memory."""
@@ -67,6 +69,12 @@ class FakeBlobWriter:
         if algorithm not in self._algorithms:
             raise KeyError(algorithm)
         return hashlib.new(algorithm, self._bytes).hexdigest()
+
+    def digests(self) -> dict[str, Digest]:
+        return {name: hashlib.new(name, self._bytes) for name in self._algorithms}
+
+    def fileno(self) -> int | None:
+        return None
 
     async def commit(self) -> Blob:
         self._blobs.check()

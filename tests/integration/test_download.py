@@ -11,12 +11,14 @@ import pytest
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.upstream import FakeUpstream
 
-from buildthrough.proxy import download as module
+from buildthrough.proxy import arrival
 from buildthrough.proxy import downloads as downloads_module
 from buildthrough.proxy.blobs import Blob, LocalBlobs
-from buildthrough.proxy.download import Download
+from buildthrough.proxy.download import WITHHELD, Download
 from buildthrough.proxy.downloads import Downloads
 from buildthrough.proxy.errors import NotFound, StorageFault, UpstreamInvalid, UpstreamUnavailable
+from buildthrough.proxy.ranges import Part
+from buildthrough.proxy.reading import Reading
 from buildthrough.proxy.resource import SIDECAR_BYTES, Resource
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ class Memory(dict[str, str]):
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "RESUME_PAUSE", 0.001)
+    monkeypatch.setattr(arrival, "RESUME_PAUSE", 0.001)
 
 
 @pytest.fixture
@@ -69,13 +71,17 @@ def resource(data: bytes = DATA, **hashes: str) -> Resource:
     return Resource(key=URL, url=URL, hashes=given, size=len(data))
 
 
+async def chunks(download: Download, begin: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+    async for piece in Reading(download, begin, end).pieces():
+        yield await download.read(piece.begin, piece.end - piece.begin) if isinstance(piece, Part) else piece
+
+
 async def read_all(download: Download, begin: int = 0, end: int | None = None) -> bytes:
-    with download.reading():
-        return b"".join([chunk async for chunk in download.chunks(begin, end)])
+    return b"".join([chunk async for chunk in chunks(download, begin, end)])
 
 
 async def collect(download: Download, got: bytearray) -> None:
-    async for chunk in download.chunks(0, None):
+    async for chunk in chunks(download):
         got += chunk
 
 
@@ -102,12 +108,7 @@ async def test_it_is_read_while_it_grows_but_for_the_last_piece(downloads: Downl
     assert download.size == len(DATA)
     got = bytearray()
 
-    async def follow() -> None:
-        with download.reading():
-            async for chunk in download.chunks(0, None):
-                got.extend(chunk)
-
-    follower = asyncio.create_task(follow())
+    follower = asyncio.create_task(collect(download, got))
     ranged = asyncio.create_task(read_all(download, 1000, 60_000))
     await asyncio.sleep(0.02)
     assert not got
@@ -128,9 +129,9 @@ async def test_wrong_bytes_are_not_kept_and_never_whole(
     download = await downloads.obtain(wanted)
     assert isinstance(download, Download)
     got = bytearray()
-    with download.reading(), pytest.raises(UpstreamInvalid):
+    with pytest.raises(UpstreamInvalid):
         await collect(download, got)
-    assert len(got) <= max(0, size - module.WITHHELD)
+    assert len(got) <= max(0, size - WITHHELD)
     with pytest.raises(UpstreamInvalid):
         await downloads.blob(wanted)
     await downloads.close()
@@ -167,7 +168,7 @@ async def test_resuming_has_an_end(downloads: Downloads, upstream: FakeUpstream,
     upstream.breaks = [10] * 100
     with pytest.raises(UpstreamUnavailable):
         await downloads.blob(resource())
-    assert len(upstream.opened) == 1 + module.RESUMES
+    assert len(upstream.opened) == 1 + arrival.RESUMES
     await downloads.close()
     assert left_over(tmp_path) == []
 
@@ -225,12 +226,11 @@ async def test_clients_leave_and_the_download_goes_on(
 async def test_a_slow_reader_holds_up_nobody(downloads: Downloads) -> None:
     download = await downloads.obtain(resource())
     assert isinstance(download, Download)
-    with download.reading():
-        chunks = download.chunks(0, None)
-        first = await anext(chunks)
-        blob = await download.finished()
-        await asyncio.sleep(0.02)
-        assert first + b"".join([chunk async for chunk in chunks]) == blob.path.read_bytes()
+    slow = chunks(download)
+    first = await anext(slow)
+    blob = await download.finished()
+    await asyncio.sleep(0.02)
+    assert first + b"".join([chunk async for chunk in slow]) == blob.path.read_bytes()
 
 
 async def test_closing_ends_downloads_and_leaves_no_file(

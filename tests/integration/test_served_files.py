@@ -14,7 +14,7 @@ from tests.fakes.sdists import pure_sdist
 from tests.fakes.wheels import make_wheel
 from tests.integration.assembled import PIP, serving
 
-from buildthrough.proxy import download
+from buildthrough.proxy import arrival
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -231,7 +231,7 @@ async def fails_to_arrive(site, file) -> bool:
     ids=["wrong bytes", "too few bytes", "short", "500", "403", "404", "no answer", "chunked", "endless"],
 )
 async def test_wrong_bytes_are_never_kept_and_never_a_success(pypi, site, fault, monkeypatch):
-    monkeypatch.setattr(download, "RESUME_PAUSE", 0.001)
+    monkeypatch.setattr(arrival, "RESUME_PAUSE", 0.001)
     data = bytes(1_000_000)
     file = pypi.add("demo", "demo-1.0.tar.gz", data)
     pypi.fault("/packages/*", fault)
@@ -249,7 +249,7 @@ async def test_wrong_bytes_are_never_kept_and_never_a_success(pypi, site, fault,
 
 @pytest.mark.parametrize("fault", [Fault(cut_at=300_000, times=2), Fault(length=False), Fault(ranges=False, times=1)])
 async def test_a_file_that_breaks_off_is_resumed(pypi, site, fault, monkeypatch):
-    monkeypatch.setattr(download, "RESUME_PAUSE", 0.001)
+    monkeypatch.setattr(arrival, "RESUME_PAUSE", 0.001)
     data = bytes(range(256)) * 4000
     file = pypi.add("demo", "demo-1.0.tar.gz", data)
     pypi.fault("/packages/*", replace(fault))

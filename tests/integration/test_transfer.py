@@ -15,11 +15,13 @@ from aiohttp import web
 from tests.fakes.certificate import server_context
 from tests.fakes.upstream import FakeUpstream
 
-from buildthrough.proxy import download as module
+from buildthrough.proxy import arrival
 from buildthrough.proxy.blobs import Blob, LocalBlobs
+from buildthrough.proxy.download import WITHHELD
 from buildthrough.proxy.downloads import Downloads
 from buildthrough.proxy.resource import Resource
-from buildthrough.proxy.transfer import CACHE_CONTROL, LEFT, outcome, send
+from buildthrough.proxy.sent_file import CACHE_CONTROL, LEFT, outcome
+from buildthrough.proxy.transfer import send
 
 if TYPE_CHECKING:
     import ssl
@@ -253,7 +255,7 @@ def test_a_download_is_followed_while_it_grows(runner: Any, tmp_path: Path, tell
 def test_a_failed_download_never_looks_whole(
     runner: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tells_size: bool, fault: str
 ) -> None:
-    monkeypatch.setattr(module, "RESUME_PAUSE", 0.001)
+    monkeypatch.setattr(arrival, "RESUME_PAUSE", 0.001)
 
     async def scenario() -> None:
         async with Server(tmp_path) as server:
@@ -360,7 +362,7 @@ def test_a_client_that_leaves_near_the_end_is_counted_and_the_file_is_kept(runne
             async with Client(server.port) as client:
                 client.writer.write(b"GET /arriving HTTP/1.1\r\nHost: x\r\n\r\n")
                 await client.reader.readuntil(b"\r\n\r\n")
-                await client.reader.readexactly(server.upstream.stops_at - module.WITHHELD)
+                await client.reader.readexactly(server.upstream.stops_at - WITHHELD)
                 client.writer.transport.abort()
             await asyncio.sleep(0.1)
             server.upstream.stopped.set()
