@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from buildthrough.config.schema import SettingsError
-from buildthrough.proxy.commands import build, builds, config, doctor, log, purge, serve, targets
+from buildthrough.proxy.commands import build, builds, config, doctor, forget, log, purge, serve, targets, upstreams
 from buildthrough.proxy.logs import escape
 from buildthrough.proxy.remote import RemoteError
 
@@ -40,6 +40,8 @@ COMMANDS: dict[str, Command] = {
     "log": log,
     "targets": targets,
     "purge": purge,
+    "upstreams": upstreams,
+    "forget": forget,
     "config": config,
     "doctor": doctor,
 }

@@ -68,10 +68,24 @@ def fingerprint(ways: Sequence[Access]) -> str:
     return hashlib.sha256("\n\n".join(told).encode()).hexdigest()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """The upstreams, ready to be asked."""
+
+    upstream: Upstream
+    """All of them as one."""
+    members: tuple[Member, ...]
+
+    def forget(self, project: str) -> None:
+        """Drop what is kept of a project's decision in memory."""
+        if isinstance(self.upstream, Upstreams):
+            self.upstream.forget(project)
+
+
 @asynccontextmanager
 async def opened(
     ways: Sequence[Access], decisions: Decisions, observe: Callable[[str, str, float, str], None]
-) -> AsyncIterator[Upstream]:
+) -> AsyncIterator[Opened]:
     """Open the upstreams. ``observe`` gets the name (empty where there is one) and what `HttpUpstream` says.
 
     Raise `SettingsError` for a file that cannot be used.
@@ -86,12 +100,17 @@ async def opened(
             if way.note:
                 log.warning(way.note, upstream=name)
             members.append(
-                Member(name=name, upstream=client, projects=way.given.projects, pinned_only=way.given.pinned_only)
+                Member(
+                    name=name,
+                    upstream=client,
+                    projects=way.given.projects,
+                    pinned_only=way.given.pinned_only,
+                    url=client.redacted_url,
+                )
             )
-        if len(members) == 1 and not members[0].name:
-            yield members[0].upstream
-        else:
-            yield Upstreams(members, decisions)
+        is_one = len(members) == 1 and not members[0].name
+        whole = members[0].upstream if is_one else Upstreams(members, decisions)
+        yield Opened(upstream=whole, members=tuple(members))
 
 
 @asynccontextmanager

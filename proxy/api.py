@@ -56,6 +56,8 @@ class Api:
             web.get("/api/v1/builds/{id}/log", self.build_log),
             web.post("/api/v1/purge", self.purge),
             web.get("/api/v1/targets", self.targets),
+            web.get("/api/v1/upstreams", self.upstreams),
+            web.post("/api/v1/forget", self.forget),
             web.get("/api/v1/openapi.json", self.openapi),
             web.get("/metrics", self.metrics),
             web.get("/health/live", self.live),
@@ -130,6 +132,37 @@ class Api:
                 ],
             }
         )
+
+    async def upstreams(self, request: web.Request) -> web.Response:
+        """List the upstreams, and which one each project comes from."""
+        limit = _limit(request.query.get("limit"))
+        members, decisions = await self._operations.upstreams(request.query.get("project"), limit)
+        return web.json_response(
+            {
+                "upstreams": [
+                    {
+                        "name": member.name,
+                        "url": member.url,
+                        "projects": list(member.projects),
+                        "pinned_only": member.pinned_only,
+                    }
+                    for member in members
+                ],
+                "decisions": [
+                    {"project": one.project, "upstream": one.upstream, "decided": _time(one.decided)}
+                    for one in decisions
+                ],
+            }
+        )
+
+    async def forget(self, request: web.Request) -> web.Response:
+        """Let it be decided anew where a project comes from."""
+        self._authorize(request)
+        body = await _body(request, {"project": str})
+        if "project" not in body:
+            raise BadRequest('Say which project: {"project": …}.')
+        project, upstream = await self._operations.forget(body["project"])
+        return web.json_response({"project": project, "upstream": upstream})
 
     async def openapi(self, _request: web.Request) -> web.Response:
         """Describe all this (OpenAPI 3.1)."""

@@ -142,6 +142,12 @@ class CurrentPages:
             raise UpstreamUnavailable(f"Upstream cannot be asked about {project} now.")
         return await self.files(project, current)
 
+    async def forget(self, project: str) -> None:
+        """Drop what is kept of a project, so that the next request asks upstream."""
+        self._shelf.drop(project)
+        self._read.drop(project)
+        await self._store.drop(project)
+
     async def page(self, project: str, current: Current) -> Page:
         """Return the page itself. Raise `UpstreamFault` where it was lost here and upstream cannot give it again."""
         digest = current.head.digest

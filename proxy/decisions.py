@@ -5,6 +5,7 @@ It is kept among what must not be lost: forgotten, a project could be taken from
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from buildthrough.builders.database import Database
-    from buildthrough.proxy.catalog import AuditRecord
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ class Decisions(Protocol):
         """Remember the upstream unless another was decided on before; return the one that holds, once it is durable."""
         ...
 
-    async def forget(self, project: str, audit: AuditRecord) -> str | None:
+    async def forget(self, project: str) -> str | None:
         """Forget a decision and write the audit, in one transaction; return what it was. None and no audit if none."""
         ...
 
@@ -87,15 +87,16 @@ class SqlDecisions:
 
         return await self._run(change)
 
-    async def forget(self, project: str, audit: AuditRecord) -> str | None:
+    async def forget(self, project: str) -> str | None:
         """Forget a decision, see `Decisions.forget`."""
+        now = self._clock()
 
         def change(connection: Connection) -> str | None:
             before = _recall(connection, project)
             if before is not None:
                 connection.execute(delete(_table).where(_table.c.project == project))
-                record = {"at": audit.at, "action": audit.action, "detail": audit.detail}
-                connection.execute(insert(audit_records).values(**record))
+                detail = json.dumps({"project": project, "upstream": before})
+                connection.execute(insert(audit_records).values(at=now, action="forget", detail=detail))
             return before
 
         return await self._run(change)

@@ -17,7 +17,7 @@ from buildthrough.proxy.purge import purge
 from buildthrough.proxy.sdists import find_sdist, wanted_sdist
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from buildthrough.builders.queue import BuildQueue
     from buildthrough.builders.request import Build, BuildState
@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from buildthrough.builders.target import Target
     from buildthrough.proxy.blobs import BlobStore
     from buildthrough.proxy.catalog import Catalog
+    from buildthrough.proxy.decisions import Decision, Decisions
     from buildthrough.proxy.entry import ProjectFiles
     from buildthrough.proxy.mirror import Mirror
     from buildthrough.proxy.purge import Purged, Selection
+    from buildthrough.proxy.upstreams import Member
 
 log = logs.logger("operations")
 
@@ -47,7 +49,11 @@ class Operations:
         targets: Sequence[Target],
         slots: int,
         cancel_running: Callable[[Iterable[int]], None],
+        upstreams: Sequence[Member],
+        decisions: Decisions,
+        forgotten: Callable[[str], Awaitable[None]],
     ) -> None:
+        """``forgotten`` drops what is kept of a project whose upstream is to be decided anew."""
         self._mirror = mirror
         self._catalog = catalog
         self._queue = queue
@@ -56,6 +62,9 @@ class Operations:
         self._isolation = isolation
         self._targets = tuple(targets)
         self._cancel_running = cancel_running
+        self._upstreams = tuple(upstreams)
+        self._decisions = decisions
+        self._forgotten = forgotten
         self.slots = slots
         """How many builds can run at once."""
 
@@ -130,6 +139,21 @@ class Operations:
             cancel_running=self._cancel_running,
             pages=self._page,
         )
+
+    async def upstreams(self, project: str | None, limit: int) -> tuple[Sequence[Member], Sequence[Decision]]:
+        """Return the upstreams in their order, and decisions, the newest first; of one project, if so asked."""
+        normalized = None if project is None else _normalize(project)
+        return self._upstreams, await self._decisions.list(normalized, limit)
+
+    async def forget(self, name: str) -> tuple[str, str]:
+        """Let it be decided anew where a project comes from; return it and where it came from. Raise `NotFound`."""
+        project = _normalize(name)
+        before = await self._decisions.forget(project)
+        if before is None:
+            raise NotFound(f"Nothing was decided about {project}: see `buildthrough upstreams` and the settings.")
+        await self._forgotten(project)
+        log.info("a project's upstream is decided anew, an operator says", project=project, upstream=before)
+        return project, before
 
     def targets(self) -> tuple[Isolation, Sequence[Target]]:
         """Return what is isolated here and what is built for."""

@@ -54,6 +54,7 @@ class Release:
     digest: bytes
     etag: str | None
     last_serial: str | None
+    upstream: str
     checked: float
     """When upstream last confirmed it, in seconds since the epoch."""
     stale: bool = False
@@ -118,6 +119,12 @@ class Releases:
             release.renders[root, coding] = rendered
         return ServedPage(rendered=rendered, last_serial=release.last_serial, freshness=freshness)
 
+    async def forget(self, project: str) -> None:
+        """Drop what is kept of a project, so that the next request asks upstream."""
+        for key in [key for key in self._shelf.keys() if key[0] == project]:  # noqa: SIM118 - it is no mapping
+            self._shelf.drop(key)
+            await self._pages.drop(_stored_as(key))
+
     async def get(self, project: str, version: str | None) -> tuple[Release, Freshness]:
         """Return what upstream last said, and how fresh that is. Raise `NotFound` or `UpstreamFault`."""
         key = project, version
@@ -173,7 +180,7 @@ class Releases:
         if known is not None and taken.digest == known.digest:
             known.etag = taken.etag
             return await self._confirm(key, known, now)
-        if known is not None and not self._accept_older and is_older(taken.last_serial, known.last_serial):
+        if known is not None and not self._accept_older and _is_before(taken, known):
             known.stale, known.ask_after = False, self._later()
             log.info("an older answer of upstream was not taken", project=key[0], version=key[1])
             return known, REVALIDATED
@@ -204,6 +211,11 @@ class Releases:
         self._shelf.put(key, release, text * (1 + _MOST_RENDERS) + files * _FILE_WEIGHT)
 
 
+def _is_before(taken: Release, known: Release) -> bool:
+    """Whether an answer is older than what is known; the serials of two upstreams have nothing in common."""
+    return taken.upstream == known.upstream and is_older(taken.last_serial, known.last_serial)
+
+
 def _stored_as(key: Key) -> str:
     """Return its place among the stored pages: no project's name has a slash."""
     return f"pypi/{key[0]}/{key[1] or ''}"
@@ -217,9 +229,10 @@ def _read(answer: PageAnswer, key: Key, checked: float) -> Release:
     document = release_json.read(text, answer.url, key[0])
     return Release(
         document=document,
-        digest=hashlib.sha256(f"{answer.url}\n".encode() + answer.body).digest(),
+        digest=hashlib.sha256(f"{answer.upstream}\n{answer.url}\n".encode() + answer.body).digest(),
         etag=answer.etag,
         last_serial=answer.last_serial or document.last_serial,
+        upstream=answer.upstream,
         checked=checked,
     )
 

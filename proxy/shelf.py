@@ -48,5 +48,9 @@ class Shelf(Generic[K, V]):
         if item is not None:
             self.weight -= item[1]
 
+    def keys(self) -> tuple[K, ...]:
+        """Return what is kept, the least recently used first."""
+        return tuple(self._items)
+
     def __len__(self) -> int:
         return len(self._items)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from buildthrough.proxy import logs
 from buildthrough.proxy.errors import NotFound, StorageFault, UnknownProject, UpstreamUnavailable
 from buildthrough.proxy.names import normalize
+from buildthrough.proxy.page import read_page
 from buildthrough.proxy.union import union
 from buildthrough.proxy.upstream import Arrival, PageAnswer
 
@@ -42,6 +43,8 @@ class Member:
     """Patterns of the projects that come from here and from nowhere else."""
     pinned_only: bool = False
     """Whether it is asked for no others."""
+    url: str = ""
+    """Its address without credentials, for people."""
 
 
 class Upstreams:
@@ -106,6 +109,8 @@ class Upstreams:
                 answer = await member.upstream.page(project, etag)
             except UnknownProject:
                 continue
+            if answer is not None:  # what is no page decides nothing: a gateway's page of errors has every project
+                await asyncio.to_thread(read_page, answer, project)
             chosen = await self._remember(project, member.name)
             if chosen != member.name:  # somebody was quicker
                 return chosen, await self._member(chosen, project).upstream.page(project, etag)
@@ -149,11 +154,14 @@ class Upstreams:
         lists = [
             (answer, self._has(member)) for member, answer in zip(members, whole, strict=True) if answer is not None
         ]
+        url = next((answer.url for answer, _ in lists if answer.url), None)
+        if url is None:
+            raise UnknownProject("None of the upstreams has a list of projects.")
         tags = [answer.etag or "" for answer, _ in lists]
         return PageAnswer(
             body=await asyncio.to_thread(union, lists),
             content_type="application/vnd.pypi.simple.v1+json",
-            url=lists[0][0].url,
+            url=url,
             etag="\n".join(tags) if all(tags) and len(tags) == len(members) else None,
             last_serial=None,
         )

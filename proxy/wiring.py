@@ -90,7 +90,8 @@ async def assemble(
     parts = await _open_store(settings, metrics, stack)
     ways = await access.accesses(settings)
     await parts.pages.settle(access.fingerprint(ways))
-    upstream = await stack.enter_async_context(access.opened(ways, parts.decisions, metrics.upstream))
+    upstreams = await stack.enter_async_context(access.opened(ways, parts.decisions, metrics.upstream))
+    upstream = upstreams.upstream
     downloads = await stack.enter_async_context(
         Downloads.open(upstream, parts.files, limit=_DOWNLOADS, remember=parts.pages.digests, observe=metrics.file)
     )
@@ -136,6 +137,12 @@ async def assemble(
     )
     misses = Misses(parts.queue, parts.catalog, workshop.targets, enabled=pool.slots > 0, observe=metrics.verdict)
     stack.push_async_callback(misses.close)
+
+    async def forgotten(project: str) -> None:
+        upstreams.forget(project)
+        await current.forget(project)
+        await releases.forget(project)
+
     operations = Operations(
         mirror=mirror,
         catalog=parts.catalog,
@@ -146,6 +153,9 @@ async def assemble(
         targets=workshop.targets,
         slots=pool.slots,
         cancel_running=pool.cancel,
+        upstreams=upstreams.members,
+        decisions=parts.decisions,
+        forgotten=forgotten,
     )
     await _start_task(_evict_for_ever(Eviction(parts.files, settings.storage.max_cached_bytes)), stack)
     index = Index(
