@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import os
 import subprocess
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.fakes.faults import Fault, Gate
+from tests.fakes.pypi import Stream
 from tests.fakes.sandbox import FakeSandbox, Sleep
 from tests.fakes.sdists import pure_sdist
 from tests.integration.assembled import JSON, TARGET, serving, workshop
+
+from buildthrough.proxy import arrival, reading
+from buildthrough.proxy.download import WITHHELD
+from buildthrough.proxy.downloads import PASSING_EACH
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-    from tests.fakes.pypi import FakePyPI
+    from tests.fakes.pypi import FakeFile, FakePyPI
     from tests.integration.assembled import Site
 
 DISK = 8 << 20
@@ -93,3 +101,94 @@ async def test_a_page_that_could_not_be_stored_is_asked_for_again_after_a_restar
         ballast.unlink()
     async with serving(pypi.simple, tmp_path, upstream__page_ttl=3600) as site:
         assert (await site.ask("/simple/demo/", Accept=JSON)).body == page.body
+
+
+def blocks(size: int) -> Stream:
+    return Stream(size=size, block=hashlib.shake_128(b"disk").digest((1 << 20) - 1))
+
+
+def span(file: FakeFile, begin: int, end: int) -> bytes:
+    return b"".join(file.content.read(begin, end))
+
+
+@pytest.mark.parametrize("form", ["json", "html"])
+async def test_a_disk_that_fills_up_in_the_middle_of_a_file(pypi, tmp_path, disk, form):
+    pypi.form = form
+    file = pypi.add("demo", "demo-1.0.tar.gz", blocks(2 * DISK))
+    size, path = file.size, f"/files/demo/{file.path}"
+    wanted = {
+        "": (200, 0, size),
+        "bytes=1000-2000": (206, 1000, 2001),
+        f"bytes=5-{DISK + 70_000}": (206, 5, DISK + 70_001),
+        f"bytes={DISK - 2_000_000}-": (206, DISK - 2_000_000, size),
+        "bytes=-100000": (206, size - 100_000, size),
+        "bytes=-5": (206, size - 5, size),
+    }
+    async with serving(pypi.simple, tmp_path) as site:
+        reader, slow = await asyncio.open_connection("127.0.0.1", site.port, limit=1 << 16)
+        slow.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await reader.readuntil(b"\r\n\r\n")
+        for round_ in ("it fills up", "it is full"):
+            asked = [site.ask(path, **({"Range": given} if given else {})) for given in wanted]
+            answers = await asyncio.gather(*asked)
+            for answer, (given, (status, begin, end)) in zip(answers, wanted.items(), strict=True):
+                assert (answer.status, answer.body == span(file, begin, end)) == (status, True), (round_, given)
+        head = await site.ask(path, "HEAD")
+        assert (head.status, head.headers["Content-Length"]) == (200, str(size))
+        far = await site.ask(path, Range="bytes=-5")
+        assert far.headers["X-Buildthrough-Cache"] == "miss; unverified"
+        assert await reader.readexactly(size) == span(file, 0, size)
+        slow.close()
+        assert [path.name for path in (disk / "files").rglob("incoming/*")] == []
+        told = (await site.ask("/metrics")).body.decode()
+        assert 'buildthrough_files_total{reason="unkept"}' in told
+    assert any(asked.headers.get("Range") == f"bytes={size - 5}-{size - 1}" for asked in pypi.asked("/packages/*"))
+
+
+async def test_wrong_bytes_never_look_whole_past_a_full_disk(pypi, tmp_path, disk):
+    wrong = {"hashes": {"sha256": "0" * 64}}
+    for size in (2 * DISK, 1000):
+        pypi.add("demo", f"demo-{size}.tar.gz", blocks(size), extra=wrong)
+    async with serving(pypi.simple, tmp_path) as site:
+        fill(disk)
+        large, small = (pypi.file(f"demo-{size}.tar.gz") for size in (2 * DISK, 1000))
+        for _ in ("tried", "known"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+            writer.write(f"GET /files/demo/{large.path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert b" 200 " in await reader.readuntil(b"\r\n\r\n")
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+                await reader.readexactly(large.size - WITHHELD + 1)
+            writer.close()
+            answer = await site.ask(f"/files/demo/{small.path}")
+            assert answer.status == 502
+            assert "sha256" in answer.sentence
+
+
+async def test_upstream_breaks_off_and_the_disk_is_full(pypi, tmp_path, disk, monkeypatch):
+    monkeypatch.setattr(arrival, "RESUME_PAUSE", 0.001)
+    file = pypi.add("demo", "demo-1.0.tar.gz", blocks(DISK))
+    async with serving(pypi.simple, tmp_path) as site:
+        fill(disk)
+        pypi.fault("/packages/*", Fault(cut_at=3_000_000, times=3))
+        answer = await site.ask(f"/files/demo/{file.path}")
+        assert (answer.status, answer.body == span(file, 0, DISK)) == (200, True)
+
+
+async def test_many_clients_of_one_file_that_cannot_be_kept_take_turns(pypi, tmp_path, disk, monkeypatch):
+    file = pypi.add("demo", "demo-1.0.tar.gz", blocks(1 << 20))
+    gate = Gate()
+    async with serving(pypi.simple, tmp_path) as site:
+        fill(disk)
+        assert (await site.ask(f"/files/demo/{file.path}")).status == 200
+        pypi.forget_requests()
+        pypi.fault("/packages/*", Fault(gate=gate, gate_at=500_000))
+        asked = [asyncio.ensure_future(site.ask(f"/files/demo/{file.path}")) for _ in range(40)]
+        await asyncio.to_thread(gate.wait_until_reached)
+        await asyncio.sleep(0.5)
+        assert pypi.count("/packages/*") == PASSING_EACH
+        monkeypatch.setattr(reading, "QUEUE_SECONDS", 0.01)
+        refused = await site.ask(f"/files/demo/{file.path}")
+        assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
+        assert "cannot take" in refused.sentence
+        gate.open()
+        assert all(answer.body == span(file, 0, file.size) for answer in await asyncio.gather(*asked))
