@@ -11,6 +11,7 @@ from tests.fakes.faults import Fault
 from tests.integration.assembled import HTML, JSON, PIP, serving
 
 PAGES = ("/simple/demo/", "/simple/", "/upstream/simple/demo/", "/upstream/simple/")
+JSON_API = ("/pypi/demo/json", "/pypi/demo/1.0/json")
 CORS = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "X-PyPI-Last-Serial"}
 VARYING = {"Date", "Cache-Status", "X-Buildthrough-Cache"}
 
@@ -22,7 +23,15 @@ def files_of(sdist, upstream_wheel, wheel):
 
 
 async def test_head_says_what_get_says(site, sdist, upstream_wheel, wheel):
-    addresses = [*PAGES, *files_of(sdist, upstream_wheel, wheel), "/", "/health/live", "/simple/Demo", "/simple/no/"]
+    addresses = [
+        *PAGES,
+        *JSON_API,
+        *files_of(sdist, upstream_wheel, wheel),
+        "/",
+        "/health/live",
+        "/simple/Demo",
+        "/simple/no/",
+    ]
     for path in [*addresses, f"/files/demo/{sdist.path}.no", "/nowhere"]:
         for coding in ("identity", "gzip"):
             get = await site.ask(path, Accept=JSON, Accept_Encoding=coding)
@@ -35,7 +44,7 @@ async def test_head_says_what_get_says(site, sdist, upstream_wheel, wheel):
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 async def test_other_methods_are_405_and_allow_says_which_are_not(site, sdist, upstream_wheel, wheel, method):
-    for path in [*PAGES, *files_of(sdist, upstream_wheel, wheel), "/"]:
+    for path in [*PAGES, *JSON_API, *files_of(sdist, upstream_wheel, wheel), "/"]:
         answer = await site.ask(path, method)
         assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD, OPTIONS"), path
         assert answer.sentence
@@ -50,7 +59,7 @@ async def test_an_upload_is_405(site):
 
 
 async def test_a_browser_may_ask_before_it_asks(site, sdist, upstream_wheel, wheel):
-    for path in [*PAGES, *files_of(sdist, upstream_wheel, wheel)]:
+    for path in [*PAGES, *JSON_API, *files_of(sdist, upstream_wheel, wheel)]:
         answer = await site.ask(
             path, "OPTIONS", Origin="https://example.org", Access_Control_Request_Headers="if-none-match"
         )
@@ -115,11 +124,12 @@ async def test_an_etag_of_another_form_or_coding_is_not_taken_for_this_one(site,
         assert other.status == 200
 
 
-@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("path", [*PAGES, *JSON_API])
 async def test_pages_are_revalidated_and_nothing_else_says_how_fresh_they_are(pypi, site, sdist, path):
     """Not even what upstream said: its Age and Date are those of its own answer."""
     old = {"Date": "Sat, 01 Jan 2000 00:00:00 GMT", "Age": "7000", "Last-Modified": "Sat, 01 Jan 2000 00:00:00 GMT"}
-    pypi.fault("/simple/*", Fault(headers=old))
+    for pattern in ("/simple/*", "/pypi/*"):
+        pypi.fault(pattern, Fault(headers=old))
     for _ in range(2):
         answer = await site.ask(path, Accept=JSON)
         assert answer.headers["Cache-Control"] == "no-cache"

@@ -121,3 +121,28 @@ async def test_base_href_counts_and_is_not_passed_on_as_it_is(pypi, site):
         answer = await site.ask(urljoin(f"{site.url}simple/demo/", url).partition("#")[0])
         assert (answer.status, answer.body) == (200, b"the bytes")
     assert b'<base href="/packages/"' not in html
+
+
+async def test_a_file_without_a_hash_is_kept_by_its_url_and_the_page_says_no_more(tmp_path):
+    """No digest of ours is put on the page: a lock file would hold what upstream never said."""
+    with FakePyPI(form="html") as files, FakePyPI(form="html") as upstream:
+        kept = files.add("demo", "demo-1.0.tar.gz", pure_sdist("demo").data)
+        spaced = files.add("demo", "Demo 1.0 (final).zip", b"odd")
+        links = "".join(
+            f'<a href="{files.url}/{file.path.replace(" ", "%20")}">{file.filename}</a>\n' for file in (kept, spaced)
+        )
+        body = f'<html><body><a href="../">up</a>\n<a href="mailto:x@example.org">mail</a>\n{links}</body></html>'
+        upstream.add_project("demo")
+        upstream.fault("/simple/demo/", Fault(body=body.encode(), content_type="text/html"))
+        async with serving(upstream.simple, tmp_path) as site:
+            entries = {entry["filename"]: entry for entry in (await ask(site, JSON)).json["files"]}
+            assert set(entries) == {kept.filename, spaced.filename}
+            assert [entry["hashes"] for entry in entries.values()] == [{}, {}]
+            assert b"sha256" not in (await ask(site)).body
+            for file in (kept, spaced):
+                url = urljoin(f"{site.url}simple/demo/", entries[file.filename]["url"])
+                for _ in range(2):
+                    answer = await site.ask(url)
+                    assert (answer.status, answer.body) == (200, file.content.block)
+                assert files.count(f"/{file.path}") == 1
+            assert b"sha256" not in (await ask(site)).body
