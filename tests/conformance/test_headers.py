@@ -168,14 +168,14 @@ async def test_missing_credentials_are_401_with_a_challenge(site):
 
 
 async def test_upstream_sees_us_and_not_our_clients(pypi, tmp_path, sdist):
-    async with serving(pypi.simple, tmp_path) as site:
+    async with serving(pypi.simple, tmp_path, upstream__user_agent_contact="admin@example.org") as site:
         for _ in range(2):
             headers = {"User_Agent": PIP, "Cookie": "a=b", "Authorization": "Basic eDp5", "X_Forwarded_For": "10.0.0.1"}
             await site.ask("/simple/demo/", Accept=JSON, **headers)
             await site.ask(f"/files/demo/{sdist.path}", **headers)
     first, second = pypi.asked("/simple/demo/")[0], pypi.asked("/simple/demo/")[-1]
     for seen in pypi.requests:
-        assert seen.headers["User-Agent"].startswith("buildthrough/")
+        assert re.fullmatch(r"buildthrough/[0-9][^ ]* \(admin@example\.org\)", seen.headers["User-Agent"])
         assert not {"Cookie", "Authorization", "X-Forwarded-For"} & set(seen.headers)
     assert "If-None-Match" not in first.headers
     assert "If-None-Match" in second.headers
