@@ -104,6 +104,15 @@ class Upstream:
     ca_file: str
     user_agent_contact: Annotated[str, Line()]
     accept_older_serial: bool
+    exclude_newer: Annotated[str, Line()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What is served at all."""
+
+    allow: tuple[str, ...]
+    deny: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +200,7 @@ class Settings:
     upstream: Upstream
     upstreams: tuple[NamedUpstream, ...]
     """In the order in which they are asked; at least one."""
+    policy: Policy
     server: Server
     storage: Storage
     build: Build
@@ -231,6 +241,7 @@ ENVIRONMENT_PREFIX = "BUILDTHROUGH_"
 
 SECTIONS: dict[str, type] = {
     "upstream": Upstream,
+    "policy": Policy,
     "server": Server,
     "storage": Storage,
     "build": Build,

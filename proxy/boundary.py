@@ -10,7 +10,7 @@ from aiohttp import hdrs, web
 
 from buildthrough.builders.database import DatabaseFault
 from buildthrough.proxy import logs
-from buildthrough.proxy.errors import Busy, ProxyError, StorageFault, Unauthorized
+from buildthrough.proxy.errors import Busy, Denied, ProxyError, StorageFault, Unauthorized
 from buildthrough.proxy.sent_file import outcome
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ CORS: Final[Mapping[str, str]] = {
     "Access-Control-Expose-Headers": "X-PyPI-Last-Serial",
 }
 """On pages, their redirects and refusals, as on PyPI: pages in a browser may read the index."""
+_LONGEST_PHRASE: Final = 300
 _PREFLIGHT = {  # what a browser asks for before it asks; PyPI's own answer, and ranges
     **CORS,
     "Access-Control-Allow-Headers": (
@@ -72,7 +73,8 @@ def _answer_to(request: web.Request, cause: Exception) -> web.Response:
             more = {hdrs.WWW_AUTHENTICATE: "Bearer"}
         elif isinstance(cause, Busy):
             more = {hdrs.RETRY_AFTER: "5"}
-        return _refusal(request, cause.status, cause.sentence, more)
+        phrase = _phrase(cause.sentence) if isinstance(cause, Denied) else None
+        return _refusal(request, cause.status, cause.sentence, more, phrase)
     if isinstance(cause, web.HTTPMethodNotAllowed):
         return _other_method(request, cause)
     if isinstance(cause, web.HTTPException):
@@ -103,9 +105,18 @@ def _route(request: web.Request) -> str:
 
 
 def _refusal(
-    request: web.Request, status: int, sentence: str, more: Mapping[str, str] = MappingProxyType({})
+    request: web.Request,
+    status: int,
+    sentence: str,
+    more: Mapping[str, str] = MappingProxyType({}),
+    phrase: str | None = None,
 ) -> web.Response:
     headers = {**CORS, **more, hdrs.CACHE_CONTROL: "no-cache"}
     if request.path.startswith("/api/"):
-        return web.json_response({"error": sentence}, status=status, headers=headers)
-    return web.Response(text=sentence + "\n", status=status, headers=headers)
+        return web.json_response({"error": sentence}, status=status, reason=phrase, headers=headers)
+    return web.Response(text=sentence + "\n", status=status, reason=phrase, headers=headers)
+
+
+def _phrase(sentence: str) -> str:
+    """Return a sentence as the reason phrase of a status line: pip shows that and no body."""
+    return sentence.encode("ascii", "replace").decode()[:_LONGEST_PHRASE]

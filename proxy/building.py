@@ -12,7 +12,7 @@ from buildthrough.builders.build import build_wheel
 from buildthrough.builders.faults import Cancelled, InfrastructureFault, NeedsBuild
 from buildthrough.builders.request import BuildRequest
 from buildthrough.builders.requirements import resolve
-from buildthrough.proxy.errors import ProxyError, UnknownProject
+from buildthrough.proxy.errors import Denied, ProxyError, UnknownProject
 from buildthrough.proxy.mirror import file_resource
 from buildthrough.proxy.own_index import OwnIndex, copy_for_builds
 from buildthrough.proxy.publication import publish
@@ -109,7 +109,7 @@ class Building:
         """Ask for the wheel of a build requirement, for the same target. None where there is no sdist of it."""
         try:
             files = await self._mirror.files(canonicalize_name(needed.project))
-        except UnknownProject:
+        except (UnknownProject, Denied):
             return None
         except ProxyError as fault:
             raise InfrastructureFault("infra.index", fault.sentence) from fault
@@ -140,9 +140,12 @@ class Building:
     async def _still_wanted(self, request: BuildRequest, target: Target) -> Resource:
         """Return the sdist as upstream lists it now. Raise `Cancelled` where there is nothing to build."""
         try:
-            files = await self._mirror.files(request.project)
+            files, screened = await self._mirror.screened(request.project)
+            screened.check(request.sdist)
         except UnknownProject as fault:
             raise Cancelled("cancelled.removed", f"Upstream no longer has {request.project}.") from fault
+        except Denied as fault:
+            raise Cancelled("cancelled.denied", fault.sentence) from fault
         except ProxyError as fault:
             raise InfrastructureFault("infra.upstream", fault.sentence) from fault
         return file_resource(wanted_sdist(files, request, target.environment), files.upstream)

@@ -16,6 +16,7 @@ from buildthrough.proxy.flight import Flights
 from buildthrough.proxy.freshness import HIT, MISS, REVALIDATED, Freshness
 from buildthrough.proxy.page import Page, read_page
 from buildthrough.proxy.rendered import Rendered, Rendering, source_of
+from buildthrough.proxy.serial import is_older
 from buildthrough.proxy.shelf import Shelf
 from buildthrough.proxy.view import FULL
 
@@ -54,7 +55,9 @@ class Current:
     stale: bool = False
     """Upstream failed when it was last asked."""
     ask_after: float = 0.0
-    """Monotonic time before which a failing upstream is left alone."""
+    """Monotonic time before which an upstream that fails, or that answered with an older page, is left alone."""
+    is_ahead: bool = False
+    """Upstream answered with an older page at least once."""
     renders: dict[Rendering, Rendered] = field(default_factory=dict)
 
     def freshness(self, now: float) -> Freshness:
@@ -81,9 +84,14 @@ class CurrentPages:
         patience: Patience,
         page_ttl: float,
         memory_bytes: int,
+        accept_older: bool = False,
         observe: Callable[[str], None] = lambda _reason: None,
     ) -> None:
-        """Use a page for ``page_ttl`` seconds without asking; keep so many bytes in memory."""
+        """Use a page for ``page_ttl`` seconds without asking; keep so many bytes in memory.
+
+        ``accept_older`` takes a page whose serial is lower than that of the known one.
+        """
+        self._accept_older = accept_older
         self._upstream = upstream
         self._store = pages
         self._patience = patience
@@ -103,20 +111,24 @@ class CurrentPages:
         await self._asking.close()
         await self._reading.close()
 
-    async def get(self, project: str) -> tuple[Current, Freshness]:
+    async def get(self, project: str, since: float = 0.0) -> tuple[Current, Freshness]:
         """Return the page as upstream last sent it, and how fresh that is.
 
-        Raise `UnknownProject` or `UpstreamFault`.
+        Upstream is asked where its last word is from before ``since``, in seconds since the epoch. Raise
+        `UnknownProject` or `UpstreamFault`.
         """
         known = self._shelf.get(project)
         now = time.time()
         if isinstance(known, Absent) and now < known.until:
             self._observe("absent")
             raise UnknownProject(f"Upstream has no project {project}.")
-        if isinstance(known, Current) and self._usable(known, now):
+        if isinstance(known, Current) and self._usable(known, now, since):
             self._observe("stale" if known.stale else "fresh")
             return known, known.freshness(now)
-        return await self._flights.join(project, lambda: self._refresh(project))
+        found = await self._flights.join(project, lambda: self._refresh(project))
+        if found[0].checked < since and not found[0].stale and not isinstance(known, Current):
+            found = await self._flights.join(project, lambda: self._refresh(project))  # it came from the store
+        return found
 
     def knows(self, project: str) -> bool:
         """Whether there is an answer, or one is under way."""
@@ -190,9 +202,9 @@ class CurrentPages:
         if store:
             await self._store.put_form(project, rendering.name, rendered.record())
 
-    def _usable(self, known: Current, now: float) -> bool:
-        fresh = 0 <= now - known.checked < self._ttl
-        return fresh or (known.stale and time.monotonic() < known.ask_after)
+    def _usable(self, known: Current, now: float, since: float = 0.0) -> bool:
+        fresh = 0 <= now - known.checked < self._ttl and known.checked >= since
+        return fresh or time.monotonic() < known.ask_after
 
     async def _refresh(self, project: str, stream: PageStream | None = None) -> tuple[Current, Freshness]:
         known = self._shelf.get(project)
@@ -253,6 +265,9 @@ class CurrentPages:
         if answer is None or digest is None:
             raise UpstreamInvalid("Upstream answered that a page is unchanged that was never asked for.")
         page = await self._page_of(project, answer, stream)
+        if known is not None and not self._accept_older and _is_older(answer, page, known):
+            self._refuse_older(project, known)
+            return known, HIT
         answer = replace(answer, last_serial=page.last_serial)
         self._read.put(project, (digest, page), int(len(answer.body) * _PAGE_WEIGHT))
         current = Current(head=await self._store.put(project, answer, now), checked=now)
@@ -263,11 +278,24 @@ class CurrentPages:
         self._observe("fetched")
         return current, MISS
 
+    def _refuse_older(self, project: str, known: Current) -> None:
+        """Stay with what is known: a node of upstream lags behind, or all of it went back in time."""
+        if not known.is_ahead:
+            log.warning(
+                "upstream's page is older than the one that is known, which is kept; if upstream was restored from a "
+                "backup, set upstream.accept_older_serial",
+                project=project,
+            )
+        known.stale, known.is_ahead = False, True
+        known.ask_after = time.monotonic() + min(self._ttl, _PAUSE_SECONDS)
+        self._observe("older")
+
     async def _page_of(self, project: str, answer: PageAnswer, stream: PageStream | None) -> Page:
         document = await stream.finish() if stream is not None else None
         if document is None:
             return await asyncio.to_thread(read_page, answer, project)
-        return Page(form="json", last_serial=answer.last_serial or document.last_serial, document=document)
+        serial = answer.last_serial or document.last_serial
+        return Page(form="json", last_serial=serial, document=document, upstream=answer.upstream)
 
     async def _load(self, project: str) -> Current | None:
         """Return what was stored by an earlier run, or was pushed out of memory."""
@@ -292,6 +320,11 @@ class CurrentPages:
         page = await asyncio.to_thread(read_page, current.head.answer(body), project)
         self._read.put(project, (digest, page), int(len(body) * _PAGE_WEIGHT))
         return page
+
+
+def _is_older(answer: PageAnswer, page: Page, known: Current) -> bool:
+    """Whether the page is from before the known one; serials of two upstreams have nothing to do with each other."""
+    return answer.upstream == known.head.upstream and is_older(page.last_serial, known.head.last_serial)
 
 
 def _heard(task: asyncio.Future[tuple[Current, Freshness]]) -> None:

@@ -116,7 +116,7 @@ class Metrics:
         found[1].observe(seconds)
 
     def page(self, reason: str) -> None:
-        """Count one look at a project page: fresh, stored, revalidated, fetched, stale, absent, unknown, failed."""
+        """Count one look at a project page by its reason, as in docs/operations.md."""
         found = self._page_reasons.get(reason)
         if found is None:
             found = self._page_reasons[reason] = self._pages.labels(reason)

@@ -22,10 +22,12 @@ from buildthrough.proxy.page import render
 from buildthrough.proxy.page_stream import PageStream
 from buildthrough.proxy.rendered import Rendered, Rendering, source_of
 from buildthrough.proxy.resource import Resource
+from buildthrough.proxy.screens import ALL
 from buildthrough.proxy.view import FULL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from datetime import datetime
 
     from buildthrough.proxy.blobs import Blob, BlobStore
     from buildthrough.proxy.built import BuiltWheel
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from buildthrough.proxy.freshness import Freshness
     from buildthrough.proxy.overlay import Addition
     from buildthrough.proxy.page import Page
+    from buildthrough.proxy.screens import Screened, Screens
 
 log = logs.logger("mirror")
 
@@ -83,6 +86,7 @@ class Mirror:
         downloads: Downloads,
         catalog: Catalog,
         built: BlobStore,
+        screens: Screens,
         max_stale: float,
         observe_stale: Callable[[float], None] = lambda _age: None,
     ) -> None:
@@ -96,6 +100,7 @@ class Mirror:
         self._downloads = downloads
         self._catalog = catalog
         self._built = built
+        self._screens = screens
         self._flights: Flights[tuple[str, Rendering], Rendered] = Flights()
 
     async def close(self) -> None:
@@ -111,15 +116,16 @@ class Mirror:
         return await self._current.ask(project)
 
     async def page(self, project: str, rendering: Rendering) -> ServedPage:
-        """Return a project's page. Raise `UnknownProject` or `UpstreamFault`."""
-        return await self._page(project, rendering, *await self._current.get(project))
+        """Return a project's page. Raise `UnknownProject`, `Denied` or `UpstreamFault`."""
+        self._screens.admit(project)
+        return await self._page(project, rendering, *await self._get(project, rendering.view.cutoff))
 
     async def page_or_stream(self, project: str, rendering: Rendering) -> ServedPage | StreamedPage:
         """Return as `page` does, or, where the page is new here and long, the page while it arrives.
 
-        Only upstream's own text can be sent so: not where wheels are to be added.
+        Only upstream's own text can be sent so: not where wheels are to be added, or files to be hidden.
         """
-        is_plain = rendering.form == "json" and rendering.view == FULL
+        is_plain = rendering.form == "json" and rendering.view == FULL and self._screens.is_open(project)
         if not is_plain or self._current.knows(project) or await self._catalog.wheels(project):
             return await self.page(project, rendering)
         stream = PageStream(project, f"{FULL.root}files/{project}/", rendering.coding)
@@ -133,68 +139,102 @@ class Mirror:
             self._observe_stale(freshness.age)
         is_vouched_for = rendering.view.with_built and freshness.within(self._max_stale)
         wheels = await self._catalog.wheels(project) if is_vouched_for else ()
+        screened = await self._look(project, current, rendering.view.cutoff)
+        rendering = _kept_as(rendering, screened)
         rendered = current.renders.get(rendering)
-        if rendered is None or rendered.wheels is not wheels:
+        if rendered is None or not rendered.is_made_with(wheels, screened.hidden.digest):
             key = (project, rendering)
-            rendered = await self._flights.join(key, lambda: self._render(project, current, rendering, wheels))
-            if rendered.wheels is not wheels:  # joined one that began before the newest wheel was known
-                rendered = await self._render(project, current, rendering, wheels)
+            rendered = await self._flights.join(
+                key, lambda: self._render(project, current, rendering, wheels, screened)
+            )
+            if not rendered.is_made_with(wheels, screened.hidden.digest):  # it began before the newest was known
+                rendered = await self._render(project, current, rendering, wheels, screened)
         return ServedPage(rendered=rendered, last_serial=current.head.last_serial, freshness=freshness)
 
     async def files(self, project: str) -> ProjectFiles:
-        """Return what upstream lists for a project now. Raise `UnknownProject` or `UpstreamFault`."""
-        current, _ = await self._current.get(project)
-        return await self._current.files(project, current)
+        """Return what is shown here of what upstream lists now. Raise `UnknownProject`, `Denied` or `UpstreamFault`."""
+        files, screened = await self.screened(project)
+        return screened.shown(files)
+
+    async def screened(self, project: str, cutoff: datetime | None = None) -> tuple[ProjectFiles, Screened]:
+        """Return what upstream lists now, and what is hidden of it here. Raise as `files` does."""
+        self._screens.admit(project)
+        current, _ = await self._get(project, cutoff)
+        return await self._current.files(project, current), await self._look(project, current, cutoff)
 
     async def listed(self, project: str) -> tuple[ProjectFiles, Sequence[Addition]]:
-        """Return what upstream lists for a project now, and the built wheels beside it. Raise as `files` does."""
+        """Return what is shown of what upstream lists now, and the built wheels beside it. Raise as `files` does."""
+        self._screens.admit(project)
         current, freshness = await self._current.get(project)
-        files = await self._current.files(project, current)
+        files = await self._shown(project, current)
         return files, overlay(files, await self._catalog.wheels(project)) if freshness.within(self._max_stale) else ()
 
-    async def file(self, project: str, path: str) -> ServedFile:
-        """Return an upstream file or its core metadata by its percent-decoded path. Raise `NotFound` if unlisted."""
-        current, _ = await self._current.get(project)
-        resource, entry = await self._resource(project, current, path)
+    async def file(self, project: str, path: str, cutoff: datetime | None = None) -> ServedFile:
+        """Return an upstream file or its core metadata by its percent-decoded path, as of a moment if one is given.
+
+        Raise `NotFound` where it is not listed, `Denied` where it is hidden.
+        """
+        current, resource, entry = await self._resource(project, path, cutoff)
         source = await self._downloads.obtain(resource)
         return ServedFile(
             source=source,
             entry=entry,
-            files=lambda: self._current.files(project, current),
+            files=lambda: self._shown(project, current),
             sha256=resource.hashes.get("sha256"),
             is_metadata=resource.url != entry.url,
         )
 
     async def resource(self, project: str, path: str) -> Resource:
         """Return how to fetch what `file` sends."""
-        current, _ = await self._current.get(project)
-        return (await self._resource(project, current, path))[0]
+        return (await self._resource(project, path, None))[1]
 
-    async def _resource(self, project: str, current: Current, path: str) -> tuple[Resource, Entry]:
+    async def _shown(self, project: str, current: Current) -> ProjectFiles:
+        screened = await self._look(project, current)
+        return screened.shown(await self._current.files(project, current))
+
+    async def _get(self, project: str, cutoff: datetime | None) -> tuple[Current, Freshness]:
+        """Return the page: for a moment just gone, as upstream has it since."""
+        return await self._current.get(project, since=0.0 if cutoff is None else cutoff.timestamp())
+
+    async def _look(self, project: str, current: Current, cutoff: datetime | None = None) -> Screened:
+        if self._screens.is_open(project, cutoff):
+            return ALL
+        return await self._screens.look(
+            project, current.head.digest, lambda: self._current.files(project, current), cutoff
+        )
+
+    async def _resource(self, project: str, path: str, cutoff: datetime | None) -> tuple[Current, Resource, Entry]:
+        self._screens.admit(project)
+        current, _ = await self._get(project, cutoff)
         page = await self._current.page(project, current)
         if page.status == "quarantined":
             raise NotFound(f"{project} is quarantined upstream: none of its files is offered.")
         entry = await self._current.entry(project, current, path)
-        if entry is not None:
-            return file_resource(entry, page.upstream), entry
-        if path.endswith(_METADATA):
+        is_file = entry is not None
+        if entry is None and path.endswith(_METADATA):
             entry = await self._current.entry(project, current, path.removesuffix(_METADATA))
-        if entry is None or entry.core_metadata is False:
+        if entry is None or not (is_file or entry.core_metadata is not False):
             raise NotFound(f"{project}: upstream lists no file {path.rpartition('/')[2]} now.")
-        return metadata_resource(entry, page.upstream), entry
+        (await self._look(project, current, cutoff)).check(entry.filename)
+        return current, (file_resource if is_file else metadata_resource)(entry, page.upstream), entry
 
-    async def built_wheel(self, project: str, sha256: str, filename: str) -> tuple[Blob, str]:
-        """Return the bytes of a built wheel or of its core metadata, and their digest. Raise `NotFound`."""
+    async def built_wheel(
+        self, project: str, sha256: str, filename: str, cutoff: datetime | None = None
+    ) -> tuple[Blob, str]:
+        """Return the bytes of a built wheel or of its core metadata, and their digest. Raise as `file` does."""
+        self._screens.admit(project)
         wanted = filename.removesuffix(_METADATA)
         # Several sdists may have given the same bytes: one that is still listed is enough.
         wheels = [one for one in await self._catalog.wheels(project) if one.sha256 == sha256 and one.filename == wanted]
         if not wheels:
             raise NotFound(f"No wheel {wanted} with this digest is kept here: it was purged, or was never built.")
-        files = await self.files(project)
-        wheel = next((one for one in wheels if downloadable(files, one)), None)
-        if wheel is None:
+        files, screened = await self.screened(project, cutoff)
+        listed = [one for one in wheels if downloadable(files, one)]
+        if not listed:
             sdist = wheels[0].sdist
             raise NotFound(f"{wanted} is not offered: upstream no longer lists the {sdist} that it was built from.")
+        wheel = next((one for one in listed if one.sdist not in screened.hidden.names), listed[0])
+        screened.check(wheel.sdist)
         digest = wheel.metadata_sha256 if filename != wanted else wheel.sha256
         blob = await self._built.open(digest, wheel.size if filename == wanted else None)
         if blob is None:
@@ -210,18 +250,27 @@ class Mirror:
         await self._catalog.purge(wheels, every_target=False, bury=False, builds=(), audit=audit)
 
     async def _render(
-        self, project: str, current: Current, rendering: Rendering, wheels: tuple[BuiltWheel, ...]
+        self,
+        project: str,
+        current: Current,
+        rendering: Rendering,
+        wheels: tuple[BuiltWheel, ...],
+        screened: Screened,
     ) -> Rendered:
-        source = source_of(current.head.digest, wheels)
-        stored = await self._current.rendered(project, rendering)
+        hidden = screened.hidden
+        source = source_of(current.head.digest, wheels, hidden.digest)
+        is_stored = not rendering.view.is_dated
+        stored = await self._current.rendered(project, rendering) if is_stored else None
         if stored is not None and stored.source == source:
-            rendered = replace(stored, wheels=wheels)
+            rendered = stored
+            is_stored = False
         else:
             page = await self._current.page(project, current)
-            files = await self._current.files(project, current) if wheels else None
+            files = screened.shown(await self._current.files(project, current)) if wheels else None
             additions = overlay(files, wheels) if files else ()
-            rendered = await asyncio.to_thread(_render_body, page, additions, rendering, source, wheels)
-        await self._current.keep(project, current, rendering, rendered, store=stored is None or stored.source != source)
+            rendered = await asyncio.to_thread(_render_body, page, additions, rendering, source, hidden.names)
+        rendered = replace(rendered, wheels=wheels, hidden=hidden.digest)
+        await self._current.keep(project, current, rendering, rendered, store=is_stored)
         return rendered
 
 
@@ -256,8 +305,15 @@ def _key(upstream: str, name: str) -> str:
     return f"{upstream}\n{name}" if upstream else name
 
 
+def _kept_as(rendering: Rendering, screened: Screened) -> Rendering:
+    """Return what a page is kept under: of all moments at which the same files are hidden, one."""
+    if rendering.view.cutoff is None:
+        return rendering
+    return replace(rendering, view=replace(rendering.view, prefix=f"at/{screened.hidden.digest}/", cutoff=None))
+
+
 def _render_body(
-    page: Page, additions: Sequence[Addition], rendering: Rendering, source: str, wheels: tuple[BuiltWheel, ...]
+    page: Page, additions: Sequence[Addition], rendering: Rendering, source: str, hidden: frozenset[str]
 ) -> Rendered:
-    body = render(page, rendering.form, additions, root=rendering.view.root)
-    return Rendered.of(body, rendering.coding, source, wheels)
+    body = render(page, rendering.form, additions, root=rendering.view.root, hidden=hidden)
+    return Rendered.of(body, rendering.coding, source)

@@ -95,7 +95,10 @@ class Operations:
         return await asyncio.to_thread(blob.path.read_bytes)
 
     async def request_build(self, name: str, version: str, target: str | None) -> Build:
-        """Ask for a build whatever failed or was purged before. Raise `BadRequest`, `NotFound` or `Conflict`."""
+        """Ask for a build whatever failed or was purged before.
+
+        Raise `BadRequest`, `NotFound`, `Denied` or `Conflict`.
+        """
         project = _normalize(name)
         try:
             asked = Version(version)
@@ -104,16 +107,17 @@ class Operations:
         if not self._isolation.can_build:
             raise Conflict(f"Builds are off: {' '.join(self._isolation.sentences)}")
         chosen = self._target(target)
-        files = await self._mirror.files(project)
+        files, screened = await self._mirror.screened(project)
         wanted = _spelling(files, asked)
         entry = find_sdist(files, wanted)
         if entry is None or entry.sha256 is None:
             raise NotFound(f"Upstream lists no sdist of {project} {wanted} that has a sha256.")
+        screened.check(entry.filename)
         request = BuildRequest(
             project=project, version=wanted, sdist=entry.filename, sdist_sha256=entry.sha256, target=chosen.slug
         )
         try:
-            wanted_sdist(files, request, chosen.environment)
+            wanted_sdist(screened.shown(files), request, chosen.environment)
         except Cancelled as reason:
             raise Conflict(f"There is nothing to build: {reason.line}") from reason
         for wheel in await self._catalog.wheels(project):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from buildthrough.builders.faults import InfrastructureFault, PackageFault
 from buildthrough.builders.requirements import ListedFile
-from buildthrough.proxy.errors import ProxyError, UnknownProject
+from buildthrough.proxy.errors import Denied, ProxyError, UnknownProject
 from buildthrough.proxy.link import decoded
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ class OwnIndex:
             listed, ours = await self._mirror.listed(project)
         except UnknownProject:
             return ()
+        except Denied as fault:
+            raise PackageFault("requires", "deps.denied", fault.sentence) from fault
         except ProxyError as fault:
             raise InfrastructureFault("infra.index", fault.sentence) from fault
         if listed.status == "quarantined":

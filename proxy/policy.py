@@ -117,7 +117,10 @@ def parse_rule(line: str) -> Rule:
         raise ValueError(f"{line!r} is no rule: {specifier!r} names no versions (PEP 440)") from error
     pattern = normalize(match["pattern"])
     return Rule(
-        written=told.strip(), fits=re.compile(translate(pattern)).match, versions=versions, reason=_one_line(reason)
+        written=_one_line(told),
+        fits=re.compile(translate(pattern)).match,
+        versions=versions,
+        reason=_one_line(reason).rstrip("."),
     )
 
 
@@ -132,5 +135,5 @@ def _denied(what: str, rule: Rule) -> str:
     return f"{what} is denied here by the rule {rule.written}: {rule.reason or 'no reason is given'}."
 
 
-def _one_line(reason: str) -> str:
-    return " ".join(reason.split()).rstrip(".")
+def _one_line(text: str) -> str:
+    return " ".join("".join(one if one.isprintable() else " " for one in text).split())

@@ -19,6 +19,7 @@ from buildthrough.proxy.flight import Flights
 from buildthrough.proxy.freshness import HIT, MISS, REVALIDATED, Freshness
 from buildthrough.proxy.mirror import ServedPage
 from buildthrough.proxy.rendered import Rendered
+from buildthrough.proxy.screens import ALL
 from buildthrough.proxy.serial import is_older
 from buildthrough.proxy.shelf import Shelf
 from buildthrough.proxy.splice import decode
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from buildthrough.proxy.pages import PageStore
     from buildthrough.proxy.patience import Patience
     from buildthrough.proxy.release_json import ReleaseDocument
+    from buildthrough.proxy.screens import Screens
     from buildthrough.proxy.upstream import PageAnswer, Upstream
 
 log = logs.logger("releases")
@@ -60,7 +62,7 @@ class Release:
     stale: bool = False
     ask_after: float = 0.0
     """Monotonic time before which upstream is left alone."""
-    renders: dict[tuple[str, Coding], Rendered] = field(default_factory=dict)
+    renders: dict[tuple[str, Coding, str], Rendered] = field(default_factory=dict)
 
     def freshness(self, now: float) -> Freshness:
         """Return how fresh it is where upstream is not asked."""
@@ -103,20 +105,28 @@ class Releases:
         await self._flights.close()
         await self._asking.close()
 
-    async def page(self, project: str, version: str | None, coding: Coding, *, root: str) -> ServedPage:
-        """Return the answer about a project or a release. Raise `NotFound` or `UpstreamFault`.
+    async def page(
+        self, project: str, version: str | None, coding: Coding, *, root: str, screens: Screens
+    ) -> ServedPage:
+        """Return the answer about a project or a release. Raise `NotFound`, `Denied` or `UpstreamFault`.
 
         ``root`` is the URL of the server's root, as the client knows it.
         """
+        is_open = screens.is_open(project)
         release, freshness = await self.get(project, version)
+        screened = ALL if is_open else await asyncio.to_thread(screens.look_at_release, release.document)
+        hidden = screened.hidden.names
+        if version is not None and hidden and hidden >= release.document.filenames:
+            screened.check(min(hidden))
         if freshness.age is not None:
             self._observe_stale(freshness.age)
-        rendered = release.renders.get((root, coding))
+        key = root, coding, screened.hidden.digest
+        rendered = release.renders.get(key)
         if rendered is None:
-            rendered = await asyncio.to_thread(_render, release.document, root, coding)
+            rendered = await asyncio.to_thread(_render, release.document, root, coding, hidden)
             while len(release.renders) >= _MOST_RENDERS:
                 del release.renders[next(iter(release.renders))]
-            release.renders[root, coding] = rendered
+            release.renders[key] = rendered
         return ServedPage(rendered=rendered, last_serial=release.last_serial, freshness=freshness)
 
     async def forget(self, project: str) -> None:
@@ -183,7 +193,7 @@ class Releases:
         if known is not None and not self._accept_older and _is_before(taken, known):
             known.stale, known.ask_after = False, self._later()
             log.info("an older answer of upstream was not taken", project=key[0], version=key[1])
-            return known, REVALIDATED
+            return known, HIT
         self._keep(key, taken)
         await self._pages.put(_stored_as(key), answer, now)
         return taken, MISS
@@ -237,5 +247,5 @@ def _read(answer: PageAnswer, key: Key, checked: float) -> Release:
     )
 
 
-def _render(document: ReleaseDocument, root: str, coding: Coding) -> Rendered:
-    return Rendered.of(document.render(root), coding)
+def _render(document: ReleaseDocument, root: str, coding: Coding, hidden: frozenset[str]) -> Rendered:
+    return Rendered.of(document.render(root, hidden), coding)

@@ -51,6 +51,8 @@ class Rendered:
     """What it was made from: see `source_of`."""
     wheels: tuple[BuiltWheel, ...] | None = None
     """The built wheels that it was made with, to see at a glance whether they are still the same."""
+    hidden: str = ""
+    """What tells the files that it was made without from others, see `Hidden.digest`."""
     until: float = math.inf
     """Seconds since the epoch from which on it is to be made again, though upstream's page is the same."""
 
@@ -61,6 +63,10 @@ class Rendered:
         """Compress a body, and name it by its content."""
         etag = etag_of(hashlib.sha256(body).hexdigest(), coding)
         return cls(body=compressed(body, coding), etag=etag, source=source, wheels=wheels)
+
+    def is_made_with(self, wheels: tuple[BuiltWheel, ...], hidden: str) -> bool:
+        """Whether it was made with these wheels, and without these files (`Hidden.digest`)."""
+        return self.wheels is wheels and self.hidden == hidden
 
     def record(self) -> bytes:
         """Return it as it is stored."""

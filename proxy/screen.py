@@ -73,6 +73,11 @@ class Screen:
         self._sets: OrderedDict[int, tuple[frozenset[str], str]] = OrderedDict()
 
     @property
+    def size(self) -> int:
+        """The number of files."""
+        return len(self._timeline.names) + len(self._timeline.unknown)
+
+    @property
     def lacks_times(self) -> bool:
         """Whether nobody knows of some file when it was uploaded."""
         return bool(self._timeline.unknown)

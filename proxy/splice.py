@@ -75,7 +75,7 @@ def cuts(spans: Sequence[tuple[int, int]], gone: Sequence[bool]) -> list[Edit]:
 
 
 def outside(edits: Sequence[Edit], gone: Sequence[Edit]) -> list[Edit]:
-    """Return the cuts, and the edits that are in none of them; both in order."""
+    """Return, in order, the cuts and the edits that are in none of them."""
     left = list(gone)
     at = 0
     for edit in edits:
@@ -83,7 +83,7 @@ def outside(edits: Sequence[Edit], gone: Sequence[Edit]) -> list[Edit]:
             at += 1
         if at == len(gone) or edit.start < gone[at].start:
             left.append(edit)
-    return left
+    return sorted(left)
 
 
 def decode(body: bytes, charset: str | None) -> str:

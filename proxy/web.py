@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -11,18 +12,20 @@ from multidict import CIMultiDict
 
 from buildthrough.proxy import logs, names
 from buildthrough.proxy.boundary import CORS
+from buildthrough.proxy.cutoff import parse_time, written
 from buildthrough.proxy.errors import BadRequest, NotFound
 from buildthrough.proxy.negotiation import Representation, choose, choose_coding
 from buildthrough.proxy.page_response import page_response, send_page
 from buildthrough.proxy.rendered import Rendering
 from buildthrough.proxy.transfer import send
-from buildthrough.proxy.view import FULL, STRICT
+from buildthrough.proxy.view import FULL, STRICT, dated
 
 if TYPE_CHECKING:
     from buildthrough.proxy.mirror import Mirror
     from buildthrough.proxy.misses import Misses
     from buildthrough.proxy.projects import Projects
     from buildthrough.proxy.releases import Releases
+    from buildthrough.proxy.screens import Screens
     from buildthrough.proxy.view import View
 
 log = logs.logger("web")
@@ -32,6 +35,8 @@ MAX_HEADER_BYTES = 256 << 10
 MAX_LINE_BYTES = 16 << 10
 
 _PAGE_HEADERS = CIMultiDict({**CORS, hdrs.CACHE_CONTROL: "no-cache", hdrs.VARY: "Accept, Accept-Encoding"})
+_CLOCKS_DIFFER = timedelta(seconds=60)
+"""How far ahead of ours a client's clock may be when it asks for the index of this moment."""
 _FILE_CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "Content-Length, Content-Range, Accept-Ranges",
@@ -53,12 +58,20 @@ class Index:
     """The handlers of pages and files."""
 
     def __init__(
-        self, *, mirror: Mirror, projects: Projects, releases: Releases, misses: Misses, public_url: str = ""
+        self,
+        *,
+        mirror: Mirror,
+        projects: Projects,
+        releases: Releases,
+        screens: Screens,
+        misses: Misses,
+        public_url: str = "",
     ) -> None:
         """Take the use cases, and the URL that clients know the server by, where it is not the one that they ask."""
         self._mirror = mirror
         self._projects = projects
         self._releases = releases
+        self._screens = screens
         self._misses = misses
         self._public_url = public_url and public_url.rstrip("/") + "/"
 
@@ -67,12 +80,15 @@ class Index:
         routes = [
             web.get("/", self.welcome),
             web.route("*", "/legacy/", self.upload),
-            web.get("/files/{project}/{path:.+}", self.file),
-            web.get("/built/{project}/{sha256:[0-9a-f]{64}}/{filename}", self.built),
         ]
+        for prefix in ("", "/at/{time}"):
+            routes += [
+                web.get(f"{prefix}/files/{{project}}/{{path:.+}}", self.file),
+                web.get(f"{prefix}/built/{{project}}/{{sha256:[0-9a-f]{{64}}}}/{{filename}}", self.built),
+            ]
         for release in ("", "/{version}"):
             routes += [web.get(f"/pypi/{{project}}{release}/json{slash}", self.json_api) for slash in ("", "/")]
-        for prefix, page in (("", self.project_page), ("/upstream", self.strict_page)):
+        for prefix, page in (("", self.project_page), ("/upstream", self.strict_page), ("/at/{time}", self.dated_page)):
             routes += [  # in the order of use: they are tried one after another
                 web.get(f"{prefix}/simple/{{project}}/", page),
                 web.get(f"{prefix}/simple/{{project}}", self.add_slash),
@@ -91,12 +107,16 @@ class Index:
 
     async def add_slash(self, request: web.Request) -> web.Response:
         """Redirect to the one address of a page, in one step (PEP 503)."""
+        _moment(request)
         project = request.match_info.get("project")
         location = "simple/" if project is None else f"{_valid_name(project)}/"
         return _moved(request, location)
 
     async def project_list(self, request: web.Request) -> web.StreamResponse:
-        """Answer ``/simple/``."""
+        """Answer ``/simple/``, which is upstream's of today also below ``/at/``."""
+        moved = _to_one_time(request, _moment(request))
+        if moved is not None:
+            return moved
         wanted = choose(request.headers.get(hdrs.ACCEPT), request.query.get("format"))
         coding = choose_coding(request.headers.get(hdrs.ACCEPT_ENCODING))
         page = await self._projects.page(wanted.form, coding)
@@ -109,6 +129,11 @@ class Index:
     async def strict_page(self, request: web.Request) -> web.StreamResponse:
         """Answer ``/upstream/simple/<project>/``: without the wheels that we built."""
         return await self._page(request, STRICT)
+
+    async def dated_page(self, request: web.Request) -> web.StreamResponse:
+        """Answer ``/at/<time>/simple/<project>/``: the page as it was then, with its files below the same time."""
+        moment = _moment(request)
+        return _to_one_time(request, moment) or await self._page(request, dated(moment) if moment else FULL)
 
     async def _page(self, request: web.Request, view: View) -> web.StreamResponse:
         asked = request.match_info["project"]
@@ -133,7 +158,8 @@ class Index:
             release = f"{project}/json" if version is None else f"../{project}/{version}/json"
             return _moved(request, f"{'../' if request.path.endswith('/') else ''}../{release}")
         coding = choose_coding(request.headers.get(hdrs.ACCEPT_ENCODING))
-        page = await self._releases.page(project, version, coding, root=self._root(request))
+        root = self._root(request)
+        page = await self._releases.page(project, version, coding, root=root, screens=self._screens)
         return page_response(request, page, _JSON_API, coding)
 
     def _root(self, request: web.Request) -> str:
@@ -147,7 +173,7 @@ class Index:
     async def file(self, request: web.Request) -> web.StreamResponse:
         """Answer ``/files/<project>/<path>``; a download of an sdist may be a miss."""
         project = _valid_name(request.match_info["project"])
-        served = await self._mirror.file(project, request.match_info["path"])
+        served = await self._mirror.file(project, request.match_info["path"], _moment(request))
         if request.method == hdrs.METH_GET and not served.is_metadata:
             self._misses.see(served.entry, served.files, request.headers.get(hdrs.USER_AGENT))
         sent = await send(
@@ -165,7 +191,8 @@ class Index:
         """Answer ``/built/<project>/<sha256>/<filename>``."""
         project = _valid_name(request.match_info["project"])
         filename = request.match_info["filename"]
-        blob, digest = await self._mirror.built_wheel(project, request.match_info["sha256"], filename)
+        sha256 = request.match_info["sha256"]
+        blob, digest = await self._mirror.built_wheel(project, sha256, filename, _moment(request))
         content_type = _file_type(filename, is_metadata=filename.endswith(".metadata"))
         return await send(request, blob, sha256=digest, content_type=content_type, headers=_FILE_CORS)
 
@@ -181,6 +208,28 @@ def _moved(request: web.Request, location: str) -> web.Response:
     query = request.rel_url.raw_query_string  # as it came: decoded, it could hold a line break or lose a plus sign
     headers = {**CORS, hdrs.LOCATION: f"{location}?{query}" if query else location, hdrs.CACHE_CONTROL: "no-cache"}
     return web.Response(status=301, headers=headers, text=f"The page is at {location}\n")
+
+
+def _moment(request: web.Request) -> datetime | None:
+    """Return the moment that an address below ``/at/`` names, None for any other address. Raise `BadRequest`."""
+    text = request.match_info.get("time")
+    if text is None:
+        return None
+    try:
+        moment = parse_time(text)
+    except ValueError as error:
+        raise BadRequest(f"The time in this address {error}.") from error
+    if moment > datetime.now(UTC) + _CLOCKS_DIFFER:
+        raise BadRequest(f"{written(moment)} has not come yet: nobody knows what the index will be then.")
+    return moment
+
+
+def _to_one_time(request: web.Request, moment: datetime | None) -> web.Response | None:
+    """Redirect to the one spelling of a time; None where it is that already, or there is none."""
+    if moment is None or request.match_info["time"] == written(moment):
+        return None
+    rest = request.rel_url.raw_path.split("/", 3)[3]
+    return _moved(request, f"{'../' * (rest.count('/') + 1)}{written(moment)}/{rest}")
 
 
 def _file_type(filename: str, *, is_metadata: bool) -> str:

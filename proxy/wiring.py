@@ -18,6 +18,7 @@ from buildthrough.builders.queue import SqlQueue
 from buildthrough.builders.retry import FailureMemory, RetryPolicy
 from buildthrough.builders.sandbox import Limits
 from buildthrough.builders.workshop import Workshop, open_workshop
+from buildthrough.config.schema import SettingsError
 from buildthrough.proxy import access, logs
 from buildthrough.proxy.api import MAX_BODY_BYTES, Api, Readiness
 from buildthrough.proxy.blobs import LocalBlobs
@@ -25,6 +26,7 @@ from buildthrough.proxy.boundary import boundary
 from buildthrough.proxy.building import Building
 from buildthrough.proxy.catalog import SqlCatalog
 from buildthrough.proxy.current import CurrentPages
+from buildthrough.proxy.cutoff import parse_cutoff
 from buildthrough.proxy.decisions import SqlDecisions
 from buildthrough.proxy.downloads import Downloads
 from buildthrough.proxy.errors import StorageFault
@@ -35,9 +37,11 @@ from buildthrough.proxy.misses import Misses
 from buildthrough.proxy.operations import Operations
 from buildthrough.proxy.pages import PageStore
 from buildthrough.proxy.patience import Patience
+from buildthrough.proxy.policy import parse_rules
 from buildthrough.proxy.projects import Projects
 from buildthrough.proxy.publication import clean_up, put_bytes
 from buildthrough.proxy.releases import Releases
+from buildthrough.proxy.screens import Screens
 from buildthrough.proxy.web import Index
 
 if TYPE_CHECKING:
@@ -53,6 +57,8 @@ _EVICTION_SECONDS = 60.0
 _DAY = 86_400.0
 _RELEASES_SHARE = 8
 """Part of the pages' memory that answers of the JSON API may fill beside it: few tools ask for them."""
+_SCREENS_SHARE = 8
+"""Part of the pages' memory that may be filled beside it by what is hidden of them, and since when."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,12 +102,25 @@ async def assemble(
         Downloads.open(upstream, parts.files, limit=_DOWNLOADS, remember=parts.pages.digests, observe=metrics.file)
     )
     patience = Patience(unknown=settings.upstream.patience_seconds, known=settings.upstream.stale_after_seconds)
+    releases = Releases(
+        upstream=upstream,
+        pages=parts.pages,
+        page_ttl=settings.upstream.page_ttl,
+        memory_bytes=settings.storage.memory_bytes // _RELEASES_SHARE,
+        accept_older=settings.upstream.accept_older_serial,
+        patience=patience,
+        observe_stale=metrics.stale,
+    )
+    stack.push_async_callback(releases.close)
+    screens = _screens(settings, releases)
+    stack.push_async_callback(screens.close)
     current = CurrentPages(
         upstream=upstream,
         pages=parts.pages,
         patience=patience,
         page_ttl=settings.upstream.page_ttl,
         memory_bytes=settings.storage.memory_bytes,
+        accept_older=settings.upstream.accept_older_serial,
         observe=metrics.page,
     )
     stack.push_async_callback(current.close)
@@ -110,6 +129,7 @@ async def assemble(
         downloads=downloads,
         catalog=parts.catalog,
         built=parts.built,
+        screens=screens,
         max_stale=settings.upstream.max_stale,
         observe_stale=metrics.stale,
     )
@@ -122,16 +142,6 @@ async def assemble(
         observe_stale=metrics.stale,
     )
     stack.push_async_callback(projects.close)
-    releases = Releases(
-        upstream=upstream,
-        pages=parts.pages,
-        page_ttl=settings.upstream.page_ttl,
-        memory_bytes=settings.storage.memory_bytes // _RELEASES_SHARE,
-        accept_older=settings.upstream.accept_older_serial,
-        patience=patience,
-        observe_stale=metrics.stale,
-    )
-    stack.push_async_callback(releases.close)
     pool = await stack.enter_async_context(
         _pool(settings, workshop, store=parts, mirror=mirror, downloads=downloads, work=work)
     )
@@ -159,7 +169,12 @@ async def assemble(
     )
     await _start_task(_evict_for_ever(Eviction(parts.files, settings.storage.max_cached_bytes)), stack)
     index = Index(
-        mirror=mirror, projects=projects, releases=releases, misses=misses, public_url=settings.server.public_url
+        mirror=mirror,
+        projects=projects,
+        releases=releases,
+        screens=screens,
+        misses=misses,
+        public_url=settings.server.public_url,
     )
     api = Api(
         operations=operations,
@@ -170,6 +185,20 @@ async def assemble(
     application = web.Application(middlewares=[boundary(metrics)], client_max_size=MAX_BODY_BYTES)
     application.add_routes([*index.routes(), *api.routes()])
     return Assembly(application=application, store=parts)
+
+
+def _screens(settings: Settings, releases: Releases) -> Screens:
+    """Return what hides files by the operator's rules. Raise `SettingsError` for a rule that is none."""
+    try:
+        rules = parse_rules(allow=settings.policy.allow, deny=settings.policy.deny)
+    except ValueError as error:
+        raise SettingsError(f"In policy.allow or policy.deny, {error}.") from error
+    try:
+        cutoff = parse_cutoff(settings.upstream.exclude_newer)
+    except ValueError as error:
+        raise SettingsError(f"The value of upstream.exclude_newer {error}.") from error
+    memory = settings.storage.memory_bytes // _SCREENS_SHARE
+    return Screens(rules=rules, cutoff=cutoff, releases=releases, memory_bytes=memory)
 
 
 async def _open_store(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> Store:
