@@ -90,9 +90,14 @@ class Reading:
             since = time.monotonic()
 
     def _side_limit(self, since: float) -> int | None:
-        """Return up to where to fetch beside the download; None where it is better to wait."""
+        """Return up to where to fetch beside the download; None where it is better to wait.
+
+        Who follows the download, the whole file or a range, always waits: another request would not be faster.
+        """
         download = self._download
-        if download.size is None or self._end is None or not download.grants_ranges or self._failures >= _FAILURES:
+        if download.size is None or self._end is None or self.position - download.shown <= WITHHELD:
+            return None
+        if not download.grants_ranges or self._failures >= _FAILURES:
             return None
         verified_from = max(0, download.size - WITHHELD)
         limit = self._end if self._is_look else min(self._end, verified_from)

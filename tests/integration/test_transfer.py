@@ -396,3 +396,58 @@ def test_the_first_bytes_leave_as_soon_as_they_arrive(runner: Any, tmp_path: Pat
             assert await server.outcome() == 200
 
     runner(scenario)
+
+
+def test_a_client_is_not_cut_while_upstream_is_silent(runner: Any, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        server = Server(tmp_path)
+        server.stall_seconds = 0.3
+        server.upstream.stops_at = 1_000_000
+        async with server, Client(server.port) as client:
+            asking = asyncio.ensure_future(client.ask("/arriving"))
+            await asyncio.sleep(1)
+            server.upstream.stopped.set()
+            assert (await asking)[2] == BIG
+            assert await server.outcome() == 200
+
+    runner(scenario)
+
+
+def test_conditions_and_ranges_of_a_file_that_is_arriving(runner: Any, tmp_path: Path) -> None:
+    """Those that need no byte are answered at once, the others as bytes come."""
+
+    async def scenario() -> None:
+        server = Server(tmp_path)
+        server.upstream.stops_at = 2_000_000
+        total, etag = len(BIG), f'"{server.sha256}"'
+        async with server:
+
+            async def ask(method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
+                async with Client(server.port) as client:
+                    return await asyncio.wait_for(client.ask("/arriving", method, **headers), 10)
+
+            status, told, _ = await ask("HEAD")
+            assert (status, told["content-length"], told["etag"]) == (200, str(total), etag)
+            assert (await ask(If_None_Match=etag))[0] == 304
+            status, told, body = await ask(Range=f"bytes={total}-")
+            assert (status, told["content-range"], body) == (416, f"bytes */{total}", b"")
+            assert (await ask(Range="bytes=5-9", If_Range=etag))[2] == BIG[5:10]
+            assert (await ask(Range="bytes=1000000-1500000"))[2] == BIG[1_000_000:1_500_001]
+            later = {
+                "bytes=0-1,5-6": (200, BIG),
+                "bytes=9-5": (200, BIG),
+                "lines=1-2": (200, BIG),
+                "bytes=1000000-": (206, BIG[1_000_000:]),
+                "bytes=3000000-4000000": (206, BIG[3_000_000:4_000_001]),
+                f"bytes=-{total + 9}": (206, BIG),
+                f"bytes=5-{total + 9}": (206, BIG[5:]),
+                "bytes=-1": (206, BIG[-1:]),
+            }
+            asked = [asyncio.ensure_future(ask(Range=given)) for given in later]
+            asked.append(asyncio.ensure_future(ask(Range="bytes=5-9", If_Range='"other"')))
+            await asyncio.sleep(0.1)
+            server.upstream.stopped.set()
+            answers = [(status, body) for status, _, body in await asyncio.gather(*asked)]
+            assert answers == [*later.values(), (200, BIG)]
+
+    runner(scenario)
