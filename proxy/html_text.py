@@ -17,7 +17,8 @@ _ATTRIBUTE = r"[^\s/>][^\s/>=]*+(?:\s*+=\s*+(?:\"[^\"]*+\"|'[^']*+'|(?![\"'])[^\
 _tag = re.compile(rf"<(/?)([a-zA-Z][^\s/>]*+)((?:[\s/]++|{_ATTRIBUTE})*+)>").match
 _attributes = re.compile(r"([^\s/>][^\s/>=]*+)(?:\s*+=\s*+(?:\"([^\"]*+)\"|'([^']*+)'|((?![\"'])[^\s>]*+)))?+").finditer
 _comment = re.compile(r"<!--(?:-?>|.*?--!?>)", re.DOTALL).match
-_RAW_TEXT = frozenset({"script", "style", "title", "textarea", "xmp", "iframe", "noembed", "noframes", "plaintext"})
+RAW_TEXT = frozenset({"script", "style", "title", "textarea", "xmp", "iframe", "noembed", "noframes", "plaintext"})
+"""Elements whose content holds no tags."""
 
 
 class Tag(NamedTuple):
@@ -42,16 +43,16 @@ class Attribute(NamedTuple):
     name_at: int
 
 
-def tags(text: str) -> Iterator[Tag]:
-    """Go through the tags in order. What is left open at the end of the text is no tag."""
-    at = text.find("<")
+def tags(text: str, at: int = 0) -> Iterator[Tag]:
+    """Go through the tags behind a place, in order. What is left open at the end of the text is no tag."""
+    at = text.find("<", at)
     while at >= 0:
         match = _tag(text, at)
         if match is not None:
             name = match[2].lower()
             end = match.end()
             yield Tag(match[1] + name, at, end, match.span(3))
-            if name in _RAW_TEXT and not match[1]:
+            if name in RAW_TEXT and not match[1]:
                 end = _end_of_raw_text(text, name, end)
         else:
             found = _end_of_other(text, at)

@@ -110,7 +110,7 @@ def render(
 
 def read_text(answer: PageAnswer, what: str) -> tuple[Form, str]:
     """Return an answer's form and text, by its Content-Type. Raise `UpstreamInvalid` where it has neither."""
-    form, charset = _form_and_charset(answer.content_type)
+    form, charset = form_and_charset(answer.content_type)
     if form is None:
         msg = f"Upstream's {what} has the content type {answer.content_type[:100]!r}, which is no index page's."
         raise UpstreamInvalid(msg)
@@ -123,11 +123,12 @@ def read_text(answer: PageAnswer, what: str) -> tuple[Form, str]:
 
 def is_utf8_json(content_type: str) -> bool:
     """Whether a Content-Type promises JSON in UTF-8, the only form that can be edited while it arrives."""
-    form, charset = _form_and_charset(content_type)
+    form, charset = form_and_charset(content_type)
     return form == "json" and (charset or "utf-8") in {"utf-8", "utf8", "us-ascii"}
 
 
-def _form_and_charset(content_type: str) -> tuple[Form | None, str | None]:
+def form_and_charset(content_type: str) -> tuple[Form | None, str | None]:
+    """Return the form and the charset that a Content-Type promises, None for what it does not."""
     header = Message()
     header["Content-Type"] = content_type.replace("\r", " ").replace("\n", " ")
     form = _FORMS.get(header.get_content_type()) if "/" in content_type else None

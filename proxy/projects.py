@@ -13,7 +13,7 @@ from buildthrough.proxy.flight import Flights
 from buildthrough.proxy.freshness import HIT, MISS, REVALIDATED, Freshness
 from buildthrough.proxy.mirror import ServedPage
 from buildthrough.proxy.page import read_text
-from buildthrough.proxy.project_list import render_project_list
+from buildthrough.proxy.project_list import render_project_list, source_of
 from buildthrough.proxy.rendered import Rendered
 
 if TYPE_CHECKING:
@@ -138,4 +138,4 @@ class Projects:
 
 
 def _render(answer: PageAnswer, form: Form, coding: Coding) -> Rendered:
-    return Rendered.of(render_project_list(answer, form), coding)
+    return Rendered.of(b"".join(render_project_list(source_of(answer), form)), coding)

@@ -100,21 +100,21 @@ class JsonDocument:
     def _version_edits(self, additions: Sequence[Addition], kept: Sequence[bool] | None) -> list[Edit]:
         """Each file's version must be in ``versions`` (PEP 700), where upstream, too, may spell it differently."""
         stated = self.reading.top.get("versions")
-        if not isinstance(stated, list):
+        if not isinstance(stated, list) or self.reading.versions is None:
             return []
-        begin, end = self.reading.versions_at, self.reading.versions_end
+        begin, end = self.reading.versions
         added = {one.wheel.version for one in additions}
         if kept is None:
             known = {canonicalize_version(one) for one in stated if isinstance(one, str)}
             missing = sorted(version for version in added if canonicalize_version(version) not in known)
             text = ",".join(json.dumps(version) for version in missing)
-            return [Edit(end, end, "," + text if stated else text, rooted=False)] if missing else []
+            return [Edit(end - 1, end - 1, "," + text if stated else text, rooted=False)] if missing else []
         names = (str(value["filename"]) for value, keep in zip(self._values(), kept, strict=True) if keep)
         alive = versions_of(names) | {canonicalize_version(version) for version in added}
         left = [one for one in stated if isinstance(one, str) and canonicalize_version(one) in alive]
         known = {canonicalize_version(one) for one in left}
         left += sorted(version for version in added if canonicalize_version(version) not in known)
-        return [Edit(begin, end + 1, json.dumps(left), rooted=False)]
+        return [Edit(begin, end, json.dumps(left), rooted=False)]
 
     def _values(self) -> Iterator[dict[str, object]]:
         scan = scanner()

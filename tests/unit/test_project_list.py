@@ -6,7 +6,13 @@ import pytest
 from tests.fakes.answers import JSON, answer
 
 from buildthrough.proxy.errors import UpstreamInvalid
-from buildthrough.proxy.project_list import render_project_list
+from buildthrough.proxy.project_list import render_project_list as rendition
+from buildthrough.proxy.project_list import source_of
+
+
+def render_project_list(given, form):
+    return b"".join(rendition(source_of(given), form))
+
 
 URL = "https://index.example.org/mirror/simple/"
 

@@ -258,7 +258,7 @@ def test_the_root_is_the_way_to_the_server():
         ('{"files":[{"filename":"x"}]}', "no url"),
         ('{"files":[{"filename":"x","url":null}]}', "no url"),
         ('{"files":[{"filename":3,"url":"x"}]}', "no filename"),
-        ('{"files":[{"filename":"x","url":"y"},]}', "a file was expected"),
+        ('{"files":[{"filename":"x","url":"y"},]}', "an element was expected"),
         ('{"files":[] "x":1}', "a comma or the end"),
         ('{"files" []}', "a colon"),
         ("{files:[]}", "a key"),
