@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import array
 import asyncio
+import errno
 import fcntl
 import os
 import termios
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self
+
+from buildthrough.proxy.errors import StorageFault
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -29,6 +32,7 @@ STALL_SECONDS: Final = 120.0
 LOOK_SECONDS: Final = 5.0
 """How often a silent connection is looked at."""
 COPY: Final = 256 << 10
+_SHORTER: Final = "The file became shorter in the store while it was sent."
 
 
 class Body:
@@ -68,7 +72,10 @@ class Body:
         await write_patiently(self._response.write(data), self._transport, self._stall)
 
     async def send(self, descriptor: int, part: Part) -> None:
-        """Send a part of the open file. Raise ConnectionError where the client leaves or stalls."""
+        """Send a part of the open file.
+
+        Raise ConnectionError where the client leaves or stalls, `StorageFault` where the file cannot be read.
+        """
         if not self.takes_files:
             await self._copy(descriptor, part)
             return
@@ -89,7 +96,7 @@ class Body:
         while position < part.end:
             data = await asyncio.to_thread(os.pread, descriptor, min(COPY, part.end - position), position)
             if not data:
-                raise ConnectionResetError("the file became shorter while it was sent")
+                raise StorageFault(_SHORTER)
             position += len(data)
             await self.write(data)
 
@@ -134,13 +141,16 @@ class _Sending:
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            self._done.set_exception(ConnectionResetError(f"sending failed: {os.strerror(error.errno or 0)}"))
+            if error.errno == errno.EIO:
+                self._done.set_exception(StorageFault("The file cannot be read from the store."))
+            else:
+                self._done.set_exception(ConnectionResetError(f"sending failed: {os.strerror(error.errno or 0)}"))
             return
         self._position += sent
         if self._position == self._end:
             self._done.set_result(None)
         elif not sent:
-            self._done.set_exception(ConnectionResetError("the file became shorter while it was sent"))
+            self._done.set_exception(StorageFault(_SHORTER))
 
     def _look(self) -> None:
         if self._done.done():

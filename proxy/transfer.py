@@ -68,6 +68,9 @@ async def _send_blob(
             with Body(request, response, writer, stall_seconds=stall_seconds) as body:
                 await body.send(descriptor, head.part)
             await response.write_eof()
+    except StorageFault as fault:
+        response.fault = fault  # too late to say so
+        _cut(transport)
     except ConnectionError:
         response.left = True
         _cut(transport)  # the client left: nobody is there to be told

@@ -451,3 +451,18 @@ def test_conditions_and_ranges_of_a_file_that_is_arriving(runner: Any, tmp_path:
             assert answers == [*later.values(), (200, BIG)]
 
     runner(scenario)
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_a_kept_file_that_becomes_shorter_is_our_fault(runner: Any, tmp_path: Path, encrypted: bool) -> None:
+    async def scenario() -> None:
+        served, trusting = server_context(tmp_path) if encrypted else (None, None)
+        server = Server(tmp_path)
+        server.tls = served
+        async with server, Client(server.port, trusting) as client:
+            server.kept["big"] = Blob(sha256="a" * 64, size=len(BIG) + 1, path=server.kept["big"].path)
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+                await client.ask("/kept/big")
+            assert await server.outcome() == 507
+
+    runner(scenario)
