@@ -13,9 +13,9 @@ from buildthrough.builders.faults import Cancelled, InfrastructureFault, NeedsBu
 from buildthrough.builders.request import BuildRequest
 from buildthrough.builders.requirements import resolve
 from buildthrough.proxy.errors import Denied, ProxyError, UnknownProject
-from buildthrough.proxy.mirror import file_resource
 from buildthrough.proxy.own_index import OwnIndex, copy_for_builds
 from buildthrough.proxy.publication import publish
+from buildthrough.proxy.resource import file_resource
 from buildthrough.proxy.sdists import find_sdist, wanted_sdist
 
 if TYPE_CHECKING:

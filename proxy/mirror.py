@@ -21,12 +21,12 @@ from buildthrough.proxy.overlay import downloadable, overlay
 from buildthrough.proxy.page import render
 from buildthrough.proxy.page_stream import PageStream
 from buildthrough.proxy.rendered import Rendered, Rendering, source_of
-from buildthrough.proxy.resource import Resource
+from buildthrough.proxy.resource import METADATA, file_resource, metadata_resource
 from buildthrough.proxy.screens import ALL
 from buildthrough.proxy.view import FULL
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from datetime import datetime
 
     from buildthrough.proxy.blobs import Blob, BlobStore
@@ -39,11 +39,10 @@ if TYPE_CHECKING:
     from buildthrough.proxy.freshness import Freshness
     from buildthrough.proxy.overlay import Addition
     from buildthrough.proxy.page import Page
+    from buildthrough.proxy.resource import Resource
     from buildthrough.proxy.screens import Screened, Screens
 
 log = logs.logger("mirror")
-
-_METADATA = ".metadata"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +139,7 @@ class Mirror:
         is_vouched_for = rendering.view.with_built and freshness.within(self._max_stale)
         wheels = await self._catalog.wheels(project) if is_vouched_for else ()
         screened = await self._look(project, current, rendering.view.cutoff)
-        rendering = _kept_as(rendering, screened)
+        rendering = rendering.kept_as(screened.hidden.digest)
         rendered = current.renders.get(rendering)
         if rendered is None or not rendered.is_made_with(wheels, screened.hidden.digest):
             key = (project, rendering)
@@ -211,8 +210,8 @@ class Mirror:
             raise NotFound(f"{project} is quarantined upstream: none of its files is offered.")
         entry = await self._current.entry(project, current, path)
         is_file = entry is not None
-        if entry is None and path.endswith(_METADATA):
-            entry = await self._current.entry(project, current, path.removesuffix(_METADATA))
+        if entry is None and path.endswith(METADATA):
+            entry = await self._current.entry(project, current, path.removesuffix(METADATA))
         if entry is None or not (is_file or entry.core_metadata is not False):
             raise NotFound(f"{project}: upstream lists no file {path.rpartition('/')[2]} now.")
         (await self._look(project, current, cutoff)).check(entry.filename)
@@ -223,7 +222,7 @@ class Mirror:
     ) -> tuple[Blob, str]:
         """Return the bytes of a built wheel or of its core metadata, and their digest. Raise as `file` does."""
         self._screens.admit(project)
-        wanted = filename.removesuffix(_METADATA)
+        wanted = filename.removesuffix(METADATA)
         # Several sdists may have given the same bytes: one that is still listed is enough.
         wheels = [one for one in await self._catalog.wheels(project) if one.sha256 == sha256 and one.filename == wanted]
         if not wheels:
@@ -272,44 +271,6 @@ class Mirror:
         rendered = replace(rendered, wheels=wheels, hidden=hidden.digest)
         await self._current.keep(project, current, rendering, rendered, store=is_stored)
         return rendered
-
-
-def file_resource(entry: Entry, upstream: str) -> Resource:
-    """Return how to fetch a file that these list, and what it must be."""
-    return Resource(
-        key=_key(upstream, entry.sha256 or entry.url),
-        url=entry.url,
-        upstream=upstream,
-        hashes=entry.hashes,
-        size=entry.size,
-    )
-
-
-def metadata_resource(entry: Entry, upstream: str) -> Resource:
-    """Return how to fetch a listed file's core metadata. The suffix goes to the path, as uv forms it (PEP 658)."""
-    base, question, query = entry.url.partition("?")
-    url = f"{base}{_METADATA}{question}{query}"
-    hashes: Mapping[str, str] = {} if isinstance(entry.core_metadata, bool) else entry.core_metadata
-    return Resource(
-        key=_key(upstream, hashes.get("sha256") or url),
-        url=url,
-        upstream=upstream,
-        hashes=hashes,
-        size=None,
-        is_sidecar=True,
-    )
-
-
-def _key(upstream: str, name: str) -> str:
-    """One upstream's download is not to be held up by what another sends under the same name."""
-    return f"{upstream}\n{name}" if upstream else name
-
-
-def _kept_as(rendering: Rendering, screened: Screened) -> Rendering:
-    """Return what a page is kept under: of all moments at which the same files are hidden, one."""
-    if rendering.view.cutoff is None:
-        return rendering
-    return replace(rendering, view=replace(rendering.view, prefix=f"at/{screened.hidden.digest}/", cutoff=None))
 
 
 def _render_body(

@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 if sys.version_info >= (3, 14):
@@ -38,6 +38,12 @@ class Rendering:
     def name(self) -> str:
         """Return what tells it from the page's other renderings."""
         return f"{self.view.prefix}{self.form}.{self.coding}"
+
+    def kept_as(self, hidden: str) -> Rendering:
+        """Return what the page is kept under: one for all moments at which the same files are hidden."""
+        if self.view.cutoff is None:
+            return self
+        return replace(self, view=replace(self.view, prefix=f"at/{hidden}/", cutoff=None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

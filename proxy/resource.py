@@ -11,6 +11,10 @@ from buildthrough.proxy.errors import UpstreamInvalid
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from buildthrough.proxy.entry import Entry
+
+METADATA: Final = ".metadata"
+"""What core metadata's path ends in, behind its file's (PEP 658)."""
 SMALL: Final = 1 << 20
 """A file of at most so many bytes is fetched without waiting behind large ones."""
 SIDECAR_BYTES: Final = 16 << 20
@@ -90,3 +94,34 @@ class Resource:
 
 def _is_computable(name: str) -> bool:
     return name in hashlib.algorithms_available and hashlib.new(name, usedforsecurity=False).digest_size > 0
+
+
+def file_resource(entry: Entry, upstream: str) -> Resource:
+    """Return how to fetch a file that these list, and what it must be."""
+    return Resource(
+        key=_key(upstream, entry.sha256 or entry.url),
+        url=entry.url,
+        upstream=upstream,
+        hashes=entry.hashes,
+        size=entry.size,
+    )
+
+
+def metadata_resource(entry: Entry, upstream: str) -> Resource:
+    """Return how to fetch a listed file's core metadata. The suffix goes to the path, as uv forms it (PEP 658)."""
+    base, question, query = entry.url.partition("?")
+    url = f"{base}{METADATA}{question}{query}"
+    hashes: Mapping[str, str] = {} if isinstance(entry.core_metadata, bool) else entry.core_metadata
+    return Resource(
+        key=_key(upstream, hashes.get("sha256") or url),
+        url=url,
+        upstream=upstream,
+        hashes=hashes,
+        size=None,
+        is_sidecar=True,
+    )
+
+
+def _key(upstream: str, name: str) -> str:
+    """One upstream's download is not to be held up by what another sends under the same name."""
+    return f"{upstream}\n{name}" if upstream else name

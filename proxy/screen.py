@@ -6,7 +6,6 @@ One rule for pages, files and builds alike. Where something has to be known and 
 from __future__ import annotations
 
 import hashlib
-import math
 from bisect import bisect_left
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from buildthrough.proxy.cutoff import parse_time, written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from buildthrough.proxy.entry import Entry, ProjectFiles
     from buildthrough.proxy.policy import ProjectRules
@@ -26,21 +25,10 @@ _MOST_KEPT = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limit:
-    """A cut-off at this moment."""
-
-    moment: datetime
-    age: timedelta | None = None
-    """Where the moment moves along: how far behind the present."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Hidden:
     """What is not shown at a moment."""
 
     names: frozenset[str]
-    until: float = math.inf
-    """Seconds since the epoch at which the next file comes of age."""
     moment: datetime | None = None
     digest: str = ""
     """What tells one set of names from another; empty for none."""
@@ -87,18 +75,11 @@ class Screen:
         """Whether there are files, and nobody knows of any when it was uploaded."""
         return not self._timeline.names and bool(self._timeline.unknown)
 
-    def hidden(self, limit: Limit | None) -> Hidden:
-        """Return what is not shown, under a cut-off or without."""
-        if limit is None:
-            names, digest = self._set(None)
-            return Hidden(names=names, digest=digest)
-        moments = self._timeline.moments
-        shown = bisect_left(moments, limit.moment)
+    def hidden(self, moment: datetime | None) -> Hidden:
+        """Return what is not shown, under a cut-off or without. Quick: an age is a new moment at each request."""
+        shown = None if moment is None else bisect_left(self._timeline.moments, moment)
         names, digest = self._set(shown)
-        until = math.inf
-        if limit.age is not None and shown < len(moments):
-            until = (moments[shown] + limit.age).timestamp()
-        return Hidden(names=names, digest=digest, until=until, moment=limit.moment)
+        return Hidden(names=names, digest=digest, moment=moment)
 
     def refusal(self, filename: str, hidden: Hidden) -> str | None:
         """Return the sentence why a file is not shown, None where it is."""

@@ -16,7 +16,7 @@ from buildthrough.proxy import logs
 from buildthrough.proxy.entry import Entry, ProjectFiles
 from buildthrough.proxy.errors import Denied, NotFound, UpstreamFault
 from buildthrough.proxy.flight import Flights
-from buildthrough.proxy.screen import NOTHING, Limit, Screen
+from buildthrough.proxy.screen import NOTHING, Screen
 from buildthrough.proxy.shelf import Shelf
 
 if TYPE_CHECKING:
@@ -125,14 +125,12 @@ class Screens:
         screen = Screen(ProjectFiles(project=document.project, entries=entries), self._of(document.project))
         return Screened(screen, screen.hidden(self._limit(None)))
 
-    def _limit(self, cutoff: datetime | None) -> Limit | None:
+    def _limit(self, cutoff: datetime | None) -> datetime | None:
         """Return the earlier of the two."""
         if self._cutoff is None:
-            return None if cutoff is None else Limit(moment=cutoff)
+            return cutoff
         always = self._cutoff.at(datetime.now(UTC))
-        if cutoff is not None and cutoff <= always:
-            return Limit(moment=cutoff)
-        return Limit(moment=always, age=self._cutoff.age)
+        return always if cutoff is None else min(cutoff, always)
 
     async def _screen(
         self, project: str, digest: str, files: Callable[[], Awaitable[ProjectFiles]], release: Release | None

@@ -13,6 +13,8 @@ from tests.fakes.sdists import pure_sdist
 from tests.fakes.wheels import make_wheel
 from tests.integration.assembled import HTML, JSON, PIP, serving
 
+from buildthrough.proxy.cutoff import written
+
 MAY = "2024-05-01T00:00:00Z"
 OLD, NEW = "demo-1.0.tar.gz", "demo-2.0.tar.gz"
 WHEEL = "demo-1.0-py3-none-any.whl"
@@ -95,7 +97,7 @@ async def test_a_file_that_was_not_there_yet_is_refused(demo, site):
 
 
 @pytest.mark.parametrize(
-    "written",
+    "spelling",
     [
         "2024-05-01T00:00:00+00:00",
         "2024-05-01T02:00:00%2B02:00",
@@ -105,21 +107,21 @@ async def test_a_file_that_was_not_there_yet_is_refused(demo, site):
         "2024-05-01%2000:00:00Z",
     ],
 )
-async def test_one_address_for_one_time(demo, site, written):
+async def test_one_address_for_one_time(demo, site, spelling):
     for path in ("simple/demo/", "simple/", "simple/demo", "simple"):
-        moved = await site.ask(f"/at/{written}/{path}?a=b%2Bc", Accept=JSON)
+        moved = await site.ask(f"/at/{spelling}/{path}?a=b%2Bc", Accept=JSON)
         assert moved.status == 301
-        target = urljoin(f"/at/{written}/{path}", moved.headers["Location"])
+        target = urljoin(f"/at/{spelling}/{path}", moved.headers["Location"])
         if not path.endswith("/"):
             target = urljoin(target, (await site.ask(target)).headers["Location"])
         assert target == f"/at/{MAY}/{path.rstrip('/')}/?a=b%2Bc"
-    file = await site.ask(f"/at/{written}/files/demo/{demo.file(OLD).path}")
+    file = await site.ask(f"/at/{spelling}/files/demo/{demo.file(OLD).path}")
     assert file.status == 200
 
 
-@pytest.mark.parametrize("written", [MAY, MAY.replace(":", "%3A"), MAY.replace(":", "%3a"), MAY.replace("-", "%2D")])
-async def test_how_it_is_encoded_makes_no_difference(demo, site, written):
-    page = await site.ask(f"/at/{written}/simple/demo/", Accept=JSON)
+@pytest.mark.parametrize("spelling", [MAY, MAY.replace(":", "%3A"), MAY.replace(":", "%3a"), MAY.replace("-", "%2D")])
+async def test_how_it_is_encoded_makes_no_difference(demo, site, spelling):
+    page = await site.ask(f"/at/{spelling}/simple/demo/", Accept=JSON)
     assert (page.status, len(page.json["files"])) == (200, 1)
 
 
@@ -131,11 +133,11 @@ async def test_names_have_one_spelling_there_too(demo, site):
 
 
 @pytest.mark.parametrize(
-    "written", ["2024-05-01", "yesterday", "2024-02-30T00:00:00Z", "2024-05-01T00:00:00", "1714521600", "7%20days"]
+    "spelling", ["2024-05-01", "yesterday", "2024-02-30T00:00:00Z", "2024-05-01T00:00:00", "1714521600", "7%20days"]
 )
 @pytest.mark.parametrize("path", ["simple/demo/", "simple/", "files/demo/x/demo-1.0.tar.gz"])
-async def test_what_is_no_time(demo, site, written, path):
-    answer = await site.ask(f"/at/{written}/{path}")
+async def test_what_is_no_time(demo, site, spelling, path):
+    answer = await site.ask(f"/at/{spelling}/{path}")
     assert answer.status == 400
     assert "RFC 3339" in answer.sentence or "there was" in answer.sentence
 
@@ -152,11 +154,9 @@ async def test_now_is_answered_by_upstream_as_it_is_now(demo, tmp_path):
     async with serving(demo.simple, tmp_path, upstream__page_ttl=3600) as site:
         assert NEW in await names(site)
         just_now = datetime.now(UTC)
-        demo.add(
-            "demo", "demo-3.0.tar.gz", b"new", upload_time=(just_now - timedelta(seconds=1)).isoformat()[:-6] + "Z"
-        )
+        demo.add("demo", "demo-3.0.tar.gz", b"new", upload_time=written(just_now - timedelta(seconds=1)))
         assert "demo-3.0.tar.gz" not in await names(site)
-        prefix = f"/at/{just_now.isoformat()[:-6]}Z"
+        prefix = f"/at/{written(just_now)}"
         assert "demo-3.0.tar.gz" in await names(site, prefix)
         asked = demo.count("/simple/demo/")
         assert "demo-3.0.tar.gz" in await names(site, prefix)
@@ -262,7 +262,7 @@ async def test_the_json_api_hides_the_same(demo, tmp_path):
 
 async def test_an_age_moves_along(demo, tmp_path):
     async with serving(demo.simple, tmp_path, upstream__exclude_newer="1 second", upstream__page_ttl=3600) as site:
-        demo.add("demo", "demo-3.0.tar.gz", b"new", upload_time=datetime.now(UTC).isoformat()[:-6] + "Z")
+        demo.add("demo", "demo-3.0.tar.gz", b"new", upload_time=written(datetime.now(UTC)))
         first = await site.ask("/simple/demo/", Accept=JSON)
         assert "demo-3.0.tar.gz" not in first.body.decode()
         path = f"/files/demo/{demo.file('demo-3.0.tar.gz').path}"

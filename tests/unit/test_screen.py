@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from buildthrough.proxy.entry import Entry, ProjectFiles
 from buildthrough.proxy.policy import parse_rules
-from buildthrough.proxy.screen import Limit, Screen
+from buildthrough.proxy.screen import Screen
 
 JANUARY = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -43,41 +42,29 @@ THREE = page(
     ],
 )
 def test_what_was_uploaded_before_is_shown(moment, hidden):
-    found = Screen(THREE, FREE).hidden(Limit(moment=moment))
-    assert (found.names, found.until) == (frozenset(hidden), math.inf)
+    found = Screen(THREE, FREE).hidden(moment)
+    assert found.names == frozenset(hidden)
 
 
 def test_without_a_cutoff_all_is_shown():
     found = Screen(page(entry("demo-1.tar.gz")), FREE).hidden(None)
-    assert (found.names, found.digest, found.until) == (frozenset(), "", math.inf)
-
-
-def test_an_age_holds_until_the_next_file_comes_of_age():
-    screen = Screen(THREE, FREE)
-    now = JANUARY + 8.5 * DAY
-    found = screen.hidden(Limit(moment=now - 7 * DAY, age=7 * DAY))
-    assert found.names == {"demo-3.tar.gz"}
-    due = datetime.fromtimestamp(found.until, UTC)
-    assert due == JANUARY + 9 * DAY
-    assert screen.hidden(Limit(moment=due - 7 * DAY, age=7 * DAY)).names == {"demo-3.tar.gz"}
-    later = due + timedelta(microseconds=1)
-    assert screen.hidden(Limit(moment=later - 7 * DAY, age=7 * DAY)).names == frozenset()
+    assert (found.names, found.digest) == (frozenset(), "")
 
 
 def test_equal_sets_are_told_by_their_digest():
     screen = Screen(THREE, FREE)
-    one, two, other = (screen.hidden(Limit(moment=JANUARY + days * DAY)) for days in (1.2, 1.4, 2.5))
+    one, two, other = (screen.hidden(JANUARY + days * DAY) for days in (1.2, 1.4, 2.5))
     assert one.digest == two.digest != other.digest
-    assert Screen(THREE, FREE).hidden(Limit(moment=JANUARY + 1.3 * DAY)).digest == one.digest
+    assert Screen(THREE, FREE).hidden(JANUARY + 1.3 * DAY).digest == one.digest
     for hours in range(100):  # more than are remembered
-        screen.hidden(Limit(moment=JANUARY + timedelta(hours=hours)))
-    assert screen.hidden(Limit(moment=JANUARY + 1.2 * DAY)).digest == one.digest
+        screen.hidden(JANUARY + timedelta(hours=hours))
+    assert screen.hidden(JANUARY + 1.2 * DAY).digest == one.digest
 
 
 @pytest.mark.parametrize("stated", [None, "yesterday", "2026-01-01T00:00:00", "2026-01-01"])
 def test_where_nobody_knows_the_time_the_file_is_hidden(stated):
     screen = Screen(page(entry("demo-1.tar.gz", stated), entry("demo-2.tar.gz", "2026-01-01T00:00:00Z")), FREE)
-    found = screen.hidden(Limit(moment=JANUARY + 100 * DAY))
+    found = screen.hidden(JANUARY + 100 * DAY)
     assert found.names == {"demo-1.tar.gz"}
     assert "nobody says when it was uploaded" in screen.refusal("demo-1.tar.gz", found)
     assert (screen.lacks_times, screen.knows_no_time) == (True, False)
@@ -92,21 +79,21 @@ def test_times_from_elsewhere_hold_for_the_very_bytes():
     files = page(entry("demo-1.tar.gz"), entry("demo-2.tar.gz"), entry("demo-3.tar.gz", sha256=None))
     early = "2025-01-01T00:00:00Z"
     times = {("demo-1.tar.gz", SHA): early, ("demo-2.tar.gz", "cd" * 32): early, ("demo-3.tar.gz", SHA): early}
-    found = Screen(files, FREE, times).hidden(Limit(moment=JANUARY))
+    found = Screen(files, FREE, times).hidden(JANUARY)
     assert found.names == {"demo-2.tar.gz", "demo-3.tar.gz"}
 
 
 def test_the_page_goes_before_what_others_say():
     files = page(entry("demo-1.tar.gz", "2026-01-05T00:00:00Z"))
     screen = Screen(files, FREE, {("demo-1.tar.gz", SHA): "2025-01-01T00:00:00Z"})
-    assert screen.hidden(Limit(moment=JANUARY)).names == {"demo-1.tar.gz"}
+    assert screen.hidden(JANUARY).names == {"demo-1.tar.gz"}
 
 
 def test_rules_and_cutoffs_add_up():
     rules = parse_rules(allow=(), deny=["demo==1 # broken"]).of("demo")
     screen = Screen(THREE, rules)
     assert screen.hidden(None).names == {"demo-1.tar.gz"}
-    found = screen.hidden(Limit(moment=JANUARY + 1.5 * DAY))
+    found = screen.hidden(JANUARY + 1.5 * DAY)
     assert found.names == {"demo-1.tar.gz", "demo-3.tar.gz"}
     assert "broken" in screen.refusal("demo-1.tar.gz", found)
     assert "before 2026-01-02T12:00:00Z" in screen.refusal("demo-3.tar.gz", found)
@@ -115,4 +102,4 @@ def test_rules_and_cutoffs_add_up():
 
 def test_a_name_that_is_listed_twice_is_hidden_for_either():
     files = page(entry("demo-1.tar.gz", "2020-01-01T00:00:00Z"), entry("demo-1.tar.gz", "2026-02-01T00:00:00Z"))
-    assert Screen(files, FREE).hidden(Limit(moment=JANUARY)).names == {"demo-1.tar.gz"}
+    assert Screen(files, FREE).hidden(JANUARY).names == {"demo-1.tar.gz"}
