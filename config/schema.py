@@ -153,7 +153,8 @@ class Storage:
     """What is kept, where, and how much of it."""
 
     dir: Path
-    max_cached_bytes: Bytes
+    max_size: Bytes
+    min_free: Bytes
     memory_bytes: Bytes
 
 

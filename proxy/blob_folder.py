@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import errno
-import math
 import os
 import re
 import stat
@@ -16,7 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from buildthrough.proxy.errors import StorageFault
+from buildthrough.proxy.errors import DiskFull, StorageFault
+from buildthrough.proxy.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 TOUCH_SECONDS: Final = 60.0
 """A file's time of use is at most this much behind."""
 
+SHELVES: Final = tuple(f"{number:02x}" for number in range(256))
+"""Names of the folders of both levels."""
+_LEVEL: Final = 2
+"""Letters of such a name."""
+_FULL: Final = {errno.ENOSPC, errno.EDQUOT}
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _REASONS: Final = {
     errno.ENOSPC: "the disk is full",
@@ -44,11 +49,12 @@ class KeptFile(NamedTuple):
 
 
 class BlobFolder:
-    """The folder."""
+    """The folder. What is counted in `tally` is exact once the folder was walked through, and stays so."""
 
     def __init__(self, folder: Path) -> None:
         self._root = folder / "v1"
         self.incoming = self._root / "incoming"
+        self.tally = Tally()
 
     def clear(self) -> None:
         """Make the folder where needed, and clear what a dead process left half written."""
@@ -78,53 +84,65 @@ class BlobFolder:
                 os.utime(path, (now, now))
         return status.st_size
 
-    def take_in(self, descriptor: int, temporary: Path, sha256: str) -> tuple[Path, int]:
-        """Make a written file durable and rename it to its place; return that and the bytes that it replaced."""
+    def take_in(self, descriptor: int, temporary: Path, sha256: str) -> Path:
+        """Make a written file durable and rename it to its place; return that."""
         path = self.place(sha256)
         with storage_faults():
             os.fchmod(descriptor, 0o444)
             os.fsync(descriptor)
             fresh = [folder for folder in (path.parent, path.parent.parent) if not folder.exists()]
             path.parent.mkdir(parents=True, exist_ok=True)
-            replaced = path.stat().st_size if path.exists() else 0
-            temporary.rename(path)
+            with self.tally.changing(sha256) as change:
+                before = _status(path)
+                temporary.rename(path)
+                change(os.fstat(descriptor).st_size - (before.st_size if before else 0), 0 if before else 1)
             for folder in (path.parent, *(folder.parent for folder in fresh)):
                 _fsync_folder(folder)
-        return path, replaced
+        return path
 
-    def remove(self, sha256: str, unused_since: float = math.inf) -> int | None:
-        """Remove a file and return its size; None where there is none, or where it was used since (Unix seconds).
+    def remove(self, sha256: str, used: float | None = None) -> int | None:
+        """Remove a file and return its size; None where there is none, or where it was used at another time than this.
 
         Who has it open may read it to its end.
         """
         path = self.place(sha256)
-        with storage_faults():
-            try:
-                status = path.stat()
-                if status.st_mtime > unused_since:
-                    return None
-                path.unlink()
-            except FileNotFoundError:
+        with storage_faults(), self.tally.changing(sha256) as change:
+            status = _status(path)
+            if status is None or used not in {None, status.st_mtime}:
                 return None
+            path.unlink()
+            change(-status.st_size, -1)
         return status.st_size
 
     def shelves(self) -> list[str]:
         """Return the folders of the first level, in order."""
         with storage_faults(), os.scandir(self._root) as entries:
-            return sorted(entry.name for entry in entries if len(entry.name) == 2)  # noqa: PLR2004 - ab
+            return sorted(entry.name for entry in entries if len(entry.name) == _LEVEL)
 
     def shelf(self, name: str) -> list[KeptFile]:
         """Return the files in a folder of the first level."""
-        files = []
+        files: list[KeptFile] = []
         with storage_faults():
             for folder in _listing(self._root / name):
-                for entry in _listing(Path(folder.path)):
-                    if _SHA256.fullmatch(entry.name) is None:
-                        continue
-                    with suppress(FileNotFoundError):  # removed while we look
-                        status = entry.stat(follow_symlinks=False)
-                        if stat.S_ISREG(status.st_mode):
-                            files.append(KeptFile(status.st_mtime, status.st_size, entry.name))
+                files += _files(Path(folder.path))
+        return files
+
+    def count(self, name: str) -> list[KeptFile]:
+        """Return the files in a folder of the first level, and count them: the next step of the tally's walk.
+
+        Each name that there can be is looked for: a folder may be made while we look.
+        """
+        files: list[KeptFile] = []
+        with storage_faults():
+            with self.tally.walking(name) as passed:
+                if not (self._root / name).is_dir():
+                    passed(0, 0)
+                    return files
+            for second in SHELVES:
+                with self.tally.walking(name + second) as passed:
+                    found = _files(self._root / name / second)
+                    passed(sum(file.size for file in found), len(found))
+                files += found
         return files
 
 
@@ -135,7 +153,29 @@ def storage_faults() -> Iterator[None]:
         yield
     except OSError as error:
         reason = _REASONS.get(error.errno or 0) or os.strerror(error.errno or 0).lower()
-        raise StorageFault(f"The data folder cannot be used: {reason}.") from error
+        kind = DiskFull if error.errno in _FULL else StorageFault
+        raise kind(f"The data folder cannot be used: {reason}.") from error
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """Return what a file is; None where there is none, or something that is no file."""
+    try:
+        status = path.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    return status if stat.S_ISREG(status.st_mode) else None
+
+
+def _files(folder: Path) -> list[KeptFile]:
+    """Return the files of a folder of the second level. What has no digest for a name is not ours."""
+    files = []
+    for entry in _listing(folder):
+        if _SHA256.fullmatch(entry.name) is not None:
+            with suppress(FileNotFoundError):  # removed while we look
+                status = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(status.st_mode):
+                    files.append(KeptFile(status.st_mtime, status.st_size, entry.name))
+    return files
 
 
 def _listing(folder: Path) -> list[os.DirEntry[str]]:

@@ -13,6 +13,7 @@
     │   └── UpstreamInvalid       502
     ├── Busy                  503  for a moment
     └── StorageFault          507
+        └── DiskFull
 
 `buildthrough.proxy.web` translates them once; nothing else knows of statuses.
 """
@@ -101,3 +102,7 @@ class StorageFault(ProxyError):
     """The data folder cannot take more, or cannot be read."""
 
     status = 507
+
+
+class DiskFull(StorageFault):
+    """There is no room, and none can be made."""

@@ -1,25 +1,31 @@
-"""Keep the cached upstream files within a bound: the least recently used go first."""
+"""The files of a store in the order of their last use: which are to go first, and how they go."""
 
 from __future__ import annotations
 
 import asyncio
 import heapq
 import time
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from buildthrough.proxy.blob_folder import TOUCH_SECONDS
+from buildthrough.proxy.blob_folder import SHELVES, KeptFile
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from buildthrough.proxy.blob_folder import BlobFolder
     from buildthrough.proxy.blobs import LocalBlobs
 
-IN_USE_SECONDS: Final = 2 * TOUCH_SECONDS
-"""A file used in that time stays: it may have been found a moment ago and not be opened yet."""
-RECOUNT_SECONDS: Final = 3600.0
-"""How long a count is believed: somebody else may have removed files."""
-AT_ONCE: Final = 10_000
-"""Files that are remembered while all are gone through, and removed at most in one round."""
+REMEMBERED: Final = 10_000
+"""The oldest files of a walk that are remembered."""
+STEP_SECONDS: Final = 0.01
+"""How long a walk goes on before it pauses for as long."""
+AT_ONCE: Final = 64
+"""Files that are removed in one step."""
+
+_Oldest = list[tuple[float, int, str]]
+"""A heap by the negated time of use: the youngest is on top."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,52 +37,76 @@ class Evicted:
 
 
 class Eviction:
-    """The bound on a store. While the count says that it holds, a round costs nothing; else it is one thread's walk."""
+    """The order in which a store's files go.
 
-    def __init__(self, blobs: LocalBlobs, max_bytes: int) -> None:
+    A walk goes through all of them in small steps, counts them, and remembers the oldest. From then on the oldest are
+    known until the remembered ones are used up: what was used since is passed over, what came since is younger.
+    """
+
+    def __init__(self, blobs: LocalBlobs) -> None:
         self._blobs = blobs
-        self._max_bytes = max_bytes
-        self._counted = 0
-        """What would be kept if nothing had changed since the store was opened."""
-        self._count_again = 0.0
+        self._oldest: deque[KeptFile] = deque()
 
-    async def round(self) -> Evicted:
-        """Remove files until no more than ``max_bytes`` are kept. Who is being sent one gets it to its end.
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes that are kept."""
+        return self._blobs.folder.tally.bytes
 
-        Raise `StorageFault`. Files in use, or very many files at once, keep the store above the bound until the next
-        round.
+    @property
+    def is_used_up(self) -> bool:
+        """Whether no file is remembered that could go: it takes a walk to find more."""
+        return not self._oldest
+
+    async def walk(self) -> None:
+        """Go through all files. Raise `StorageFault`."""
+        folder = self._blobs.folder
+        oldest: _Oldest = []
+        folder.tally.begin()
+        todo = deque(SHELVES)
+        while todo:
+            begin = time.monotonic()
+            await asyncio.to_thread(_step, folder, todo, oldest)
+            await asyncio.sleep(time.monotonic() - begin)  # leave the machine to others half of the time
+        folder.tally.end()
+        self._oldest = deque(_file(*entry) for entry in sorted(oldest, reverse=True))
+
+    async def evict(self, lack: int) -> Evicted:
+        """Remove the oldest files, until so many bytes are free or a step is full. Raise `StorageFault`.
+
+        Who is being sent one gets it to its end; who reads one through `Blob.reading` keeps it.
         """
-        kept = self._counted + self._blobs.changed_bytes
-        if kept <= self._max_bytes and time.monotonic() < self._count_again:
-            return Evicted(count=0, bytes=0)
-        changed = self._blobs.changed_bytes
-        kept, evicted = await asyncio.to_thread(_walk, self._blobs.folder, self._max_bytes)
-        # What came meanwhile may be counted twice, which costs a walk; never too little, but for deletions meanwhile.
-        self._counted = kept - changed
-        self._count_again = time.monotonic() + RECOUNT_SECONDS
-        return evicted
+        readers = self._blobs.readers
+        chosen: list[KeptFile] = []
+        while self._oldest and lack > 0 and len(chosen) < AT_ONCE:
+            file = self._oldest.popleft()
+            if not readers.is_used(file.sha256):
+                chosen.append(file)
+                lack -= file.size
+        going = {file.sha256 for file in chosen}
+        readers.going |= going
+        try:
+            return await asyncio.shield(asyncio.to_thread(_remove, self._blobs.folder, chosen))
+        finally:
+            readers.going -= going
 
 
-def _walk(folder: BlobFolder, max_bytes: int) -> tuple[int, Evicted]:
-    """Go through all files, and remove the oldest that are too many; return the bytes that stay."""
-    kept = 0
-    oldest: list[tuple[float, int, str]] = []  # by negated time of use: the youngest of them is at the top
-    limit = time.time() - IN_USE_SECONDS
-    for name in folder.shelves():
-        for file in folder.shelf(name):
-            kept += file.size
-            if file.used > limit:
-                continue
+def _step(folder: BlobFolder, todo: deque[str], oldest: _Oldest) -> None:
+    """Go on with the walk for a moment."""
+    end = time.monotonic() + STEP_SECONDS
+    while todo and time.monotonic() < end:
+        for file in folder.count(todo.popleft()):
             entry = (-file.used, file.size, file.sha256)
-            if len(oldest) < AT_ONCE:
+            if len(oldest) < REMEMBERED:
                 heapq.heappush(oldest, entry)
             else:
                 heapq.heappushpop(oldest, entry)
-    count = freed = 0
-    for _, _, sha256 in sorted(oldest, reverse=True):
-        if kept - freed <= max_bytes:
-            break
-        size = folder.remove(sha256, limit)  # some may have been used since we looked
-        count += size is not None
-        freed += size or 0
-    return kept - freed, Evicted(count=count, bytes=freed)
+
+
+def _file(negated: float, size: int, sha256: str) -> KeptFile:
+    return KeptFile(-negated, size, sha256)
+
+
+def _remove(folder: BlobFolder, files: Sequence[KeptFile]) -> Evicted:
+    sizes = [folder.remove(file.sha256, file.used) for file in files]  # none of what was used since we looked
+    gone = [size for size in sizes if size is not None]
+    return Evicted(count=len(gone), bytes=sum(gone))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from buildthrough.builders.request import Build
 
@@ -17,6 +17,24 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _WINDOW_SECONDS = 300.0
 _SLOW = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600)
+
+
+class Figures(Protocol):
+    """What is known of the data folder."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether upstream's files cannot be kept."""
+        ...
+
+    @property
+    def free(self) -> int:
+        """Free bytes of its disk."""
+        ...
+
+    def kept(self) -> Mapping[str, int]:
+        """Return the bytes in it, by kind."""
+        ...
 
 
 class Lately:
@@ -101,6 +119,22 @@ class Metrics:
             "buildthrough_builds_now", "Builds that wait or run now.", ("state",), registry=self.registry
         )
         self._slots = Gauge("buildthrough_build_slots", "Builds that can run at once.", registry=self.registry)
+        self.space: Figures | None = None
+        """Where the figures of the data folder come from."""
+        self._kept = Gauge("buildthrough_storage_bytes", "Bytes in the data folder.", ("kind",), registry=self.registry)
+        self._free = Gauge("buildthrough_storage_free_bytes", "Free bytes of its disk.", registry=self.registry)
+        self._full = Gauge(
+            "buildthrough_storage_full", "1 while upstream's files cannot be kept.", registry=self.registry
+        )
+        self._evicted = Counter(
+            "buildthrough_storage_evicted_files", "Files removed to make room.", ("kind",), registry=self.registry
+        )
+        self._evicted_bytes = Counter(
+            "buildthrough_storage_evicted_bytes", "Bytes removed to make room.", ("kind",), registry=self.registry
+        )
+        self._damaged = Counter(
+            "buildthrough_storage_damaged", "Damaged or missing bytes found.", ("kind",), registry=self.registry
+        )
         # Finding a metric by its labels takes as long as a third of all that a cached page does here.
         self._answers: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._page_reasons: dict[str, Counter] = {}
@@ -151,6 +185,20 @@ class Metrics:
         self._queue.labels("RUNNING").set(running)
         self._slots.set(slots)
 
+    def evicted(self, kind: str, files: int, size: int) -> None:
+        """Count files that were removed to make room."""
+        self._evicted.labels(kind).inc(files)
+        self._evicted_bytes.labels(kind).inc(size)
+
+    def damaged(self, kind: str) -> None:
+        """Count bytes that were found to be damaged or missing."""
+        self._damaged.labels(kind).inc()
+
     def exposition(self) -> bytes:
         """Return all figures as Prometheus reads them."""
+        if self.space is not None:
+            for kind, size in self.space.kept().items():
+                self._kept.labels(kind).set(size)
+            self._free.set(self.space.free)
+            self._full.set(self.space.is_full)
         return generate_latest(self.registry)

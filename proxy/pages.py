@@ -222,6 +222,10 @@ class PageStore:
 
         await self.run(remove, None)
 
+    async def volume(self) -> int:
+        """Return the bytes that the pages take on the disk."""
+        return await self.run(lambda cache: int(cache.volume()), 0)
+
     async def run(self, work: Callable[[Cache], T], otherwise: T) -> T:
         """Do something with the cache in its thread; where the cache fails, say so in the log and go on without it."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, work, otherwise)

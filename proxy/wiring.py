@@ -29,12 +29,12 @@ from buildthrough.proxy.current import CurrentPages
 from buildthrough.proxy.cutoff import parse_cutoff
 from buildthrough.proxy.decisions import SqlDecisions
 from buildthrough.proxy.downloads import Downloads
-from buildthrough.proxy.errors import StorageFault
 from buildthrough.proxy.eviction import Eviction
 from buildthrough.proxy.metrics import Metrics
 from buildthrough.proxy.mirror import Mirror
 from buildthrough.proxy.misses import Misses
 from buildthrough.proxy.operations import Operations
+from buildthrough.proxy.pages import MAX_BYTES as MAX_PAGES
 from buildthrough.proxy.pages import PageStore
 from buildthrough.proxy.patience import Patience
 from buildthrough.proxy.policy import parse_rules
@@ -42,6 +42,7 @@ from buildthrough.proxy.projects import Projects
 from buildthrough.proxy.publication import clean_up, put_bytes
 from buildthrough.proxy.releases import Releases
 from buildthrough.proxy.screens import Screens
+from buildthrough.proxy.space import Part, Space
 from buildthrough.proxy.web import Index
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ if TYPE_CHECKING:
 log = logs.logger("wiring")
 
 _DOWNLOADS = 64
-_EVICTION_SECONDS = 60.0
+_PAGES_PART = 8
+"""Pages may take so manieth a part of the data folder."""
 _DAY = 86_400.0
 _RELEASES_SHARE = 8
 """Part of the pages' memory that answers of the JSON API may fill beside it: few tools ask for them."""
@@ -72,6 +74,7 @@ class Store:
     built: LocalBlobs
     build_logs: LocalBlobs
     pages: PageStore
+    space: Space
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +170,7 @@ async def assemble(
         decisions=parts.decisions,
         forgotten=forgotten,
     )
-    await _start_task(_evict_for_ever(Eviction(parts.files, settings.storage.max_cached_bytes)), stack)
+    await _start_task(parts.space.run(), stack)
     index = Index(
         mirror=mirror,
         projects=projects,
@@ -217,17 +220,37 @@ async def _open_store(settings: Settings, metrics: Metrics, stack: AsyncExitStac
     if recovered:
         log.info("builds that were running when the last server ended are taken up again", builds=len(recovered))
     catalog = await SqlCatalog.open(database, notice=queue.notice)
-    built = await LocalBlobs.opened(root / "built")
+    most_pages = min(MAX_PAGES, settings.storage.max_size // _PAGES_PART)
+    pages = await stack.enter_async_context(PageStore.open(root / "pages", most_pages))
+    space = Space(
+        root,
+        max_bytes=settings.storage.max_size,
+        min_free=settings.storage.min_free,
+        others={"pages": pages.volume, "records": lambda: asyncio.to_thread(_records_bytes, root)},
+        observe=lambda kind, evicted: metrics.evicted(kind, evicted.count, evicted.bytes),
+    )
+    metrics.space = space
+    files = await LocalBlobs.opened(root / "files", space.room())
+    built = await LocalBlobs.opened(root / "built", space.room(is_record=True))
+    build_logs = await LocalBlobs.opened(root / "logs", space.room(is_record=True))
+    for kind, blobs in (("files", files), ("logs", build_logs), ("built", built)):
+        space.add(kind, Part(blobs=blobs, eviction=Eviction(blobs), may_go=kind != "built"))
     await clean_up(catalog, built)
     return Store(
         queue=queue,
         catalog=catalog,
         decisions=SqlDecisions(database),
-        files=await LocalBlobs.opened(root / "files"),
+        files=files,
         built=built,
-        build_logs=await LocalBlobs.opened(root / "logs"),
-        pages=await stack.enter_async_context(PageStore.open(root / "pages")),
+        build_logs=build_logs,
+        pages=pages,
+        space=space,
     )
+
+
+def _records_bytes(root: Path) -> int:
+    """Return the bytes of the catalog, its journal included."""
+    return sum(path.stat().st_size for path in root.glob("catalog.sqlite3*"))
 
 
 async def open_builders(settings: Settings, work: Path) -> Workshop:
@@ -290,18 +313,6 @@ def _pool(
         clean=building.clean,
         stop_seconds=settings.server.shutdown_seconds,
     )
-
-
-async def _evict_for_ever(eviction: Eviction) -> None:
-    while True:
-        try:
-            evicted = await eviction.round()
-        except StorageFault as fault:
-            log.warning("cached files could not be removed", fault=fault.sentence)
-        else:
-            if evicted.count:
-                log.info("cached files were removed to stay within the bound", count=evicted.count, bytes=evicted.bytes)
-        await asyncio.sleep(_EVICTION_SECONDS)
 
 
 async def _start_task(work: Coroutine[object, object, None], stack: AsyncExitStack) -> None:

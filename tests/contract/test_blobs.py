@@ -114,6 +114,24 @@ async def test_an_open_file_outlives_its_deletion(blobs: BlobStore) -> None:
         assert file.read() == DATA
 
 
+async def test_it_may_be_said_beforehand_how_many_bytes_come(blobs: BlobStore) -> None:
+    writer = blobs.writer()
+    writer.expect(len(DATA) + 1)
+    await writer.write(DATA)
+    blob = await writer.commit()
+    await writer.close()
+    assert blob.size == len(DATA)
+
+
+async def test_a_reader_notes_that_it_reads(blobs: BlobStore) -> None:
+    await store(blobs, DATA)
+    blob = await blobs.open(SHA256)
+    assert blob is not None
+    with blob.reading(), blob.reading():
+        assert blob.path.read_bytes() == DATA
+    assert await blobs.delete(SHA256)
+
+
 async def test_layout_and_clearing_at_the_start(tmp_path: Path) -> None:
     blobs = await LocalBlobs.opened(tmp_path)
     blob = await store(blobs, DATA)

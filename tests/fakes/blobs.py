@@ -57,6 +57,9 @@ class FakeBlobWriter:
         for algorithm in algorithms:
             hashlib.new(algorithm)
 
+    def expect(self, size: int) -> None:
+        """Memory has room for what tests write."""
+
     async def write(self, data: bytes) -> None:
         self._blobs.check()
         self._bytes += data
