@@ -25,7 +25,7 @@ TOUCH_SECONDS: Final = 60.0
 """A file's time of use is at most this much behind."""
 
 SHELVES: Final = tuple(f"{number:02x}" for number in range(256))
-"""Names of the folders of both levels."""
+"""Names of the folders of the first level."""
 _LEVEL: Final = 2
 """Letters of such a name."""
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT}
@@ -128,20 +128,13 @@ class BlobFolder:
         return files
 
     def count(self, name: str) -> list[KeptFile]:
-        """Return the files in a folder of the first level, and count them: the next step of the tally's walk.
-
-        Each name that there can be is looked for: a folder may be made while we look.
-        """
+        """Return the files in a folder of the first level, and count them: the next step of the tally's walk."""
         files: list[KeptFile] = []
         with storage_faults():
-            with self.tally.walking(name) as passed:
-                if not (self._root / name).is_dir():
-                    passed(0, 0)
-                    return files
-            for second in SHELVES:
-                with self.tally.walking(name + second) as passed:
-                    found = _files(self._root / name / second)
-                    passed(sum(file.size for file in found), len(found))
+            for folder in self.tally.enter(name, lambda: [entry.name for entry in _listing(self._root / name)]):
+                with self.tally.counting(folder) as note:
+                    found = [file for file in _files(self._root / name / folder) if file.sha256[2:4] == folder]
+                    note(sum(file.size for file in found), len(found))
                 files += found
         return files
 

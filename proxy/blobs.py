@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from buildthrough.proxy.resource import Digest
-
     from buildthrough.proxy.room import Claim, Room
 
 T = TypeVar("T")

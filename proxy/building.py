@@ -135,7 +135,7 @@ class Building:
             blob = await self._downloads.blob(resource)
         except ProxyError as fault:
             raise InfrastructureFault("infra.upstream", fault.sentence) from fault
-        return await asyncio.to_thread(copy_for_builds, blob.path, destination)
+        return await copy_for_builds(blob, destination)
 
     async def _still_wanted(self, request: BuildRequest, target: Target) -> Resource:
         """Return the sdist as upstream lists it now. Raise `Cancelled` where there is nothing to build."""

@@ -206,6 +206,8 @@ class Download:
     async def _write(self) -> None:
         def begin() -> None:
             self.size, self.etag = arrival.size, arrival.etag
+            if self.size is not None:
+                self._writer.expect(self.size)
             if not self._begun:
                 self._begun, self.pace = True, Pace()
             self._tell()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from buildthrough.proxy import logs
 from buildthrough.proxy.download import Download, Ways
-from buildthrough.proxy.errors import NotFound, ProxyError, StorageFault
+from buildthrough.proxy.errors import DiskFull, NoRoom, NotFound, ProxyError, StorageFault
 from buildthrough.proxy.places import Places
 
 if TYPE_CHECKING:
@@ -168,8 +168,10 @@ class Downloads:
         except NotFound:
             self._observe("absent")
         except StorageFault as fault:
-            log.warning("a file cannot be kept, clients get it past the store", url=resource.url, fault=fault.sentence)
-            self._full = fault, time.monotonic() + FULL_SECONDS
+            if not isinstance(fault, DiskFull):  # that is told once, not for each file
+                log.warning("a file is not kept, clients get it past the store", url=resource.url, why=fault.sentence)
+            if not isinstance(fault, NoRoom):
+                self._full = fault, time.monotonic() + FULL_SECONDS
             self._observe("unkept")
         except ProxyError:
             self._observe("failed")

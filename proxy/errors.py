@@ -13,7 +13,8 @@
     │   └── UpstreamInvalid       502
     ├── Busy                  503  for a moment
     └── StorageFault          507
-        └── DiskFull
+        ├── DiskFull
+        └── NoRoom
 
 `buildthrough.proxy.web` translates them once; nothing else knows of statuses.
 """
@@ -105,4 +106,8 @@ class StorageFault(ProxyError):
 
 
 class DiskFull(StorageFault):
-    """There is no room, and none can be made."""
+    """There is no room for anything, and none can be made."""
+
+
+class NoRoom(StorageFault):
+    """There is no room for this one file, and none can be made; smaller ones may find some."""

@@ -69,7 +69,7 @@ class OwnIndex:
     async def fetch(self, project: str, file: ListedFile, folder: Path) -> Path:
         """Copy the file into the folder; a copy, because the store's files are not for a builder's eyes."""
         blob = await self._blob(project, file, metadata=False)
-        return await asyncio.to_thread(copy_for_builds, blob.path, folder / file.filename)
+        return await copy_for_builds(blob, folder / file.filename)
 
     async def _blob(self, project: str, file: ListedFile, *, metadata: bool) -> Blob:
         try:
@@ -110,8 +110,13 @@ def _metadata_of(path: Path, filename: str) -> bytes:
     raise PackageFault("requires", "deps.broken-wheel", f"{filename} has no METADATA file.")
 
 
-def copy_for_builds(source: Path, destination: Path) -> Path:
-    """Copy a file so that the user that builds can read it. Blocking."""
+async def copy_for_builds(blob: Blob, destination: Path) -> Path:
+    """Copy a file so that the user that builds can read it."""
+    with blob.reading():
+        return await asyncio.to_thread(_copy, blob.path, destination)
+
+
+def _copy(source: Path, destination: Path) -> Path:
     shutil.copyfile(source, destination)
     destination.chmod(0o644)
     return destination

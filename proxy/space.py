@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from buildthrough.proxy import logs
 from buildthrough.proxy.claims import STEP, ClaimedRoom, Claims
 from buildthrough.proxy.disk import Disk
-from buildthrough.proxy.errors import DiskFull, StorageFault
+from buildthrough.proxy.errors import DiskFull, NoRoom, StorageFault
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -39,6 +39,8 @@ RECOUNT_SECONDS: Final = 3600.0
 """How long a count is believed: somebody else may have removed files."""
 _WAIT_SECONDS: Final = 0.5
 _WAITS: Final = 60
+_CRUMBS: Final = 64 << 10
+"""So little room is none."""
 _AMPLE: Final = 1 << 30
 """While so much more is free, a second passes between two looks at the disk."""
 
@@ -117,8 +119,7 @@ class Space:
             ahead = 0
         if (lack := await self._lack(total + ahead - claim.granted)) > 0:
             if not claim.is_record and lack > self._can_go():
-                self._say_full()
-                raise DiskFull("There is no room to keep the file: the disk is full, or storage.max_size is used up.")
+                raise self._refusal(total + ahead - claim.granted - lack + self._can_go())
             self._wake.set()
         claim.granted = total + ahead
         for _ in range(_WAITS):  # only who needs room that the disk does not have waits until it is made
@@ -227,6 +228,15 @@ class Space:
         if not all(part.blobs.folder.tally.is_known for part in parts):
             return math.inf
         return sum(part.eviction.kept_bytes for part in parts)
+
+    def _refusal(self, possible: float) -> StorageFault:
+        """Return why a claim is not granted where so many bytes could be."""
+        if possible > _CRUMBS and not self.is_full:
+            return NoRoom("The file is larger than all that can be kept: see the disk and storage.max_size.")
+        if not self._stuck:
+            self._refused_until = max(self._refused_until, time.monotonic() + LOOK_SECONDS)
+        self._say_full()
+        return DiskFull("There is no room to keep the file: the disk is full, or storage.max_size is used up.")
 
     def _say_full(self) -> None:
         """Say once that it is full."""

@@ -8,14 +8,10 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-_BEGIN: Final = ""
-_END: Final = "~"
-"""Behind all digests."""
+    from collections.abc import Callable, Iterable, Iterator
 
 
 @dataclass(slots=True)
@@ -35,7 +31,10 @@ class Tally:
         self._lock = threading.Lock()
         self._believed: _Count | None = None
         self._walked = _Count()
-        self._position = _BEGIN
+        self._shelf = ""
+        """The first letters of the digests where the walk is."""
+        self._todo: set[str] = set()
+        """The next letters of those that it will still see there."""
 
     @property
     def bytes(self) -> int:
@@ -55,23 +54,25 @@ class Tally:
     def begin(self) -> None:
         """Begin a walk; until it ends, what is believed so far stays."""
         with self._lock:
-            self._walked, self._position = _Count(), _BEGIN
+            self._walked, self._shelf = _Count(), ""
 
     def end(self) -> None:
         """Believe what the walk counted."""
         with self._lock:
-            self._believed, self._position = self._walked, _END
+            self._believed = self._walked
+
+    def enter(self, shelf: str, folders: Callable[[], Iterable[str]]) -> list[str]:
+        """Let the walk enter a shelf, with changes held back; return its folders, which are to be counted now."""
+        with self._lock:
+            self._shelf, self._todo = shelf, set(folders())
+            return sorted(self._todo)
 
     @contextmanager
-    def walking(self, prefix: str) -> Iterator[Callable[[int, int], None]]:
-        """Hold changes back. The walk is past the digests that begin so once it told their bytes, and how many."""
-
-        def passed(size: int, files: int) -> None:
-            self._walked.add(size, files)
-            self._position = prefix
-
+    def counting(self, folder: str) -> Iterator[Callable[[int, int], None]]:
+        """Count a folder, with changes held back. To be told inside: its bytes, and how many files they are."""
         with self._lock:
-            yield passed
+            yield self._walked.add
+            self._todo.discard(folder)
 
     @contextmanager
     def changing(self, sha256: str) -> Iterator[Callable[[int, int], None]]:
@@ -82,5 +83,9 @@ class Tally:
     def _change(self, sha256: str, size: int, files: int) -> None:
         if self._believed is not None:
             self._believed.add(size, files)
-        if self._believed is not self._walked and sha256[: len(self._position)] <= self._position != _BEGIN:
+        if self._believed is not self._walked and self._is_passed(sha256):
             self._walked.add(size, files)
+
+    def _is_passed(self, sha256: str) -> bool:
+        shelf, folder = sha256[:2], sha256[2:4]
+        return shelf < self._shelf or (shelf == self._shelf and folder not in self._todo)

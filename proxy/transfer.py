@@ -46,7 +46,8 @@ async def send(
             request, source, sha256=sha256, content_type=content_type, headers=headers, stall_seconds=stall_seconds
         )
     blob = source if isinstance(source, Blob) else await source.finished()
-    return await _send_blob(request, blob, content_type, headers, stall_seconds)
+    with blob.reading():
+        return await _send_blob(request, blob, content_type, headers, stall_seconds)
 
 
 async def _send_blob(

@@ -186,6 +186,7 @@ async def serving(
         "server__port": 0,
         "server__shutdown_seconds": 5,
         "storage__dir": folder / "data",
+        "storage__min_free": 0,
         "admin__token": TOKEN,
         **settings,
     }

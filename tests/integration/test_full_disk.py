@@ -63,7 +63,7 @@ async def test_a_file_a_page_and_a_build_find_the_disk_full(pypi, tmp_path, disk
     file = pypi.add("demo", "demo-1.0.tar.gz", pure_sdist("demo").data)
     big = pypi.add("demo", "demo-2.0.tar.gz", os.urandom(1 << 20))
     pypi.add("other", "other-1.0.tar.gz", b"other")
-    async with busy(pypi, tmp_path, storage__min_free=0) as site:
+    async with busy(pypi, tmp_path) as site:
         kept = await site.ask(f"/files/demo/{file.path}")
         assert kept.status == 200
         ballast = fill(disk)
@@ -86,7 +86,7 @@ async def test_a_file_a_page_and_a_build_find_the_disk_full(pypi, tmp_path, disk
         assert (await site.ask(f"/files/demo/{big.path}")).body == big.content.block
         asked = await site.operate("/api/v1/builds", {"name": "demo", "version": "1.0", "target": TARGET})
         assert asked.status == 202
-    async with busy(pypi, tmp_path, storage__min_free=0) as site:
+    async with busy(pypi, tmp_path) as site:
         assert (await site.ask(f"/files/demo/{file.path}")).body == kept.body
         assert len((await site.ask("/api/v1/builds")).json["builds"]) == 1
 
@@ -94,12 +94,12 @@ async def test_a_file_a_page_and_a_build_find_the_disk_full(pypi, tmp_path, disk
 async def test_a_page_that_could_not_be_stored_is_asked_for_again_after_a_restart(pypi, tmp_path, disk):
     for n in range(200):
         pypi.add("demo", f"demo-{n}.0.tar.gz", os.urandom(32))
-    async with serving(pypi.simple, tmp_path, upstream__page_ttl=3600, storage__min_free=0) as site:
+    async with serving(pypi.simple, tmp_path, upstream__page_ttl=3600) as site:
         ballast = fill(disk)
         page = await site.ask("/simple/demo/", Accept=JSON)
         assert page.status == 200
         ballast.unlink()
-    async with serving(pypi.simple, tmp_path, upstream__page_ttl=3600, storage__min_free=0) as site:
+    async with serving(pypi.simple, tmp_path, upstream__page_ttl=3600) as site:
         assert (await site.ask("/simple/demo/", Accept=JSON)).body == page.body
 
 

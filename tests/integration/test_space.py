@@ -17,7 +17,7 @@ from buildthrough.proxy import readers as readers_module
 from buildthrough.proxy import space as module
 from buildthrough.proxy.blob_folder import BlobFolder, KeptFile
 from buildthrough.proxy.blobs import Blob, LocalBlobs
-from buildthrough.proxy.errors import DiskFull
+from buildthrough.proxy.errors import DiskFull, NoRoom
 from buildthrough.proxy.eviction import Eviction
 from buildthrough.proxy.space import Part, Space
 
@@ -200,7 +200,7 @@ async def test_a_file_larger_than_all_that_may_be_kept_costs_nothing(tmp_path: P
         await folder.until(files=50_000)
         writer = folder.stores["files"].writer()
         writer.expect(100_001)
-        with pytest.raises(DiskFull):
+        with pytest.raises(NoRoom):
             await writer.write(b"begin")
         await writer.close()
     assert len(await folder.kept()) == 1
