@@ -68,7 +68,7 @@ def redact(url: str) -> str:
 
 def quote(key: Key, written: object) -> str:
     """Quote a refused value in an error's sentence: shortened, escaped, and never a secret."""
-    if key.is_secret or (key.section.startswith("upstream") and "@" in str(written)):
+    if key.is_secret or (key.section.startswith("upstream") and any(mark in str(written) for mark in "@?")):
         return "(not shown)"
     text = repr(written)
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -35,7 +34,7 @@ def union(lists: Sequence[tuple[PageAnswer, Callable[[str], bool]]]) -> bytes:
         project = normalize.__wrapped__(name)  # its memory would hold nothing else afterwards
         if project in seen or not is_valid(name) or not has(project):
             return
-        batch.append(f'{", " if seen else ""}{{"name": {json.dumps(name)}}}')
+        batch.append(f'{", " if seen else ""}{{"name": "{name}"}}')  # a valid name has nothing to escape
         seen.add(project)
         if len(batch) == _BATCH:
             flush()

@@ -210,9 +210,76 @@ def test_our_own_address_is_known(url, host, port, ours):
 
 def test_the_examples_load(tmp_path):
     examples = [item for item in files("buildthrough.config").iterdir() if item.name.startswith("example-")]
-    assert len(examples) == 2
+    assert len(examples) == 3
     for example in examples:
         changed = {
             place for place in load(file=Path(str(example)), environment={}).sources.values() if place != "default"
         }
         assert len(changed) > 3
+
+
+TWO = '[upstreams.acme]\nurl = "https://packages.example.org/simple/"\n[upstreams.pypi]\n'
+
+
+def test_without_names_there_is_one_upstream(tmp_path):
+    text = '[upstream]\nurl = "https://example.org/simple/"\ntoken = "t0ken"\nretries = 5\n'
+    (only,) = settings(tmp_path, text).settings.upstreams
+    assert (only.name, only.url, only.token, only.retries, only.projects) == (
+        "", "https://example.org/simple/", "t0ken", 5, (),
+    )  # fmt: skip
+
+
+def test_upstreams_keep_their_order_and_take_over_what_is_not_their_own(tmp_path):
+    text = (
+        '[upstreams.zeta]\nurl = "https://z.example.org/"\nread_seconds = 7\nprojects = ["Zeta_*"]\n'
+        "pinned_only = true\n"
+        '[upstream]\nca_file = "/ca.pem"\nread_seconds = 3\n[upstreams.alpha-1]\n'
+    )
+    environment = {"BUILDTHROUGH_UPSTREAMS__ALPHA_1__TOKEN": "t0ken", "BUILDTHROUGH_UPSTREAM__RETRIES": "9"}
+    loaded = settings(tmp_path, text, environment)
+    zeta, alpha = loaded.settings.upstreams
+    assert (zeta.name, zeta.read_seconds, zeta.projects, zeta.pinned_only) == ("zeta", 7, ("Zeta_*",), True)
+    assert (alpha.name, alpha.url, alpha.read_seconds, alpha.token, alpha.projects) == ("alpha-1", "", 3, "t0ken", ())
+    assert {one.ca_file for one in (zeta, alpha)} == {"/ca.pem"}
+    assert {one.retries for one in (zeta, alpha)} == {9}
+    file = tmp_path / "buildthrough.toml"
+    assert loaded.sources["upstreams.zeta.url"] == f"{file}:2"
+    assert loaded.sources["upstreams.alpha-1.read_seconds"] == f"{file}:8"
+    assert loaded.sources["upstreams.alpha-1.token"] == "environment variable BUILDTHROUGH_UPSTREAMS__ALPHA_1__TOKEN"
+    assert loaded.sources["upstreams.alpha-1.projects"] == "default"
+    assert "t0ken" not in repr(loaded.settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (TWO + "urll = 'x'", ["upstreams.pypi.urll", "buildthrough.toml:4", "did you mean"]),
+        (TWO + "page_ttl = 3", ["upstreams.pypi.page_ttl", "buildthrough.toml:4"]),
+        (TWO + "retries = 'x'", ["upstreams.pypi.retries", "whole number", "buildthrough.toml:4"]),
+        (TWO + "projects = ['a/b']", ["upstreams.pypi.projects", "acme-*"]),
+        (TWO + "pinned_only = true", ["upstreams.pypi.pinned_only", "projects"]),
+        (TWO + "[upstream]\nurl = 'https://example.org/'", ["upstream.url", "upstreams.acme", "buildthrough.toml:5"]),
+        (TWO + "[upstream]\ntoken = 's3cret'", ["upstream.token", "upstreams.acme"]),
+        ("[upstreams.'A B']\n", ["upstreams.A B", "lower-case"]),
+        ("[upstreams]\nurl = 'https://example.org/'", ["upstreams.url", "[upstreams.url]"]),
+        ("upstreams = 3", ["[upstreams.<name>]"]),
+        ("[upstream]\nusername = 'a:s3cret'", ["upstream.username", "colon"]),
+        ("[upstream]\npassword = 's3cret'", ["upstream.password", "upstream.username"]),
+        ("[upstream]\npassword = 's3cret'\nusername = 'x'\ntoken = 's3cret'", ["upstream.token", "one or the other"]),
+        ('[upstream]\ntoken = "s3cret\\n"', ["upstream.token", "one line"]),
+        ("[upstream]\nurl = 'https://a:s3cret@example.org/'\ntoken = 's3cret'", ["upstream.url", "credentials"]),
+        ("[upstream]\nurl = 'https://example.org/simple/?k=s3cret'", ["upstream.url", "query"]),
+        ("[upstream]\nclient_key = '/key.pem'", ["upstream.client_key", "upstream.client_cert"]),
+    ],
+)
+def test_what_contradicts_itself_about_upstreams_is_said_without_secrets(tmp_path, text, words):
+    sentence = refusal(tmp_path, text)
+    assert [word for word in words if word not in sentence] == []
+    assert "s3cret" not in sentence
+
+
+def test_an_upstream_that_only_the_environment_names_has_no_place_in_the_order(tmp_path):
+    environment = {"BUILDTHROUGH_UPSTREAMS__ACME__URL": "https://example.org/"}
+    assert "[upstreams.<name>]" in refusal(tmp_path, "", environment)
+    sentence = refusal(tmp_path, TWO, {"BUILDTHROUGH_UPSTREAMS__ACNE__URL": "https://example.org/"})
+    assert "did you mean BUILDTHROUGH_UPSTREAMS__ACME__URL" in sentence
