@@ -6,6 +6,7 @@ import json
 import re
 from urllib.parse import urljoin
 
+import aiohttp
 import pytest
 from tests.fakes.faults import Fault
 from tests.integration.assembled import JSON
@@ -151,6 +152,33 @@ async def test_an_unknown_major_version_is_refused(pypi, site, sdist, version):
     refused = await site.ask("/simple/other/", Accept=JSON)
     assert refused.status == 502
     assert version in refused.sentence
+
+
+async def test_an_unknown_major_version_behind_a_long_list_of_files_is_never_a_whole_page(pypi, site):
+    """A long page begins to leave before its end is known; then only a broken connection can say so."""
+    listed = [entry(f"demo-{number}.tar.gz", later="x" * 500) for number in range(4000)]
+    body = json.dumps({"files": listed, "name": "demo", "meta": {"api-version": "2.0"}}).encode()
+    says(pypi, body)
+    for _ in range(2):
+        try:
+            assert (await ask(site)).status == 502
+        except aiohttp.ClientPayloadError:
+            continue
+
+
+async def test_a_long_page_has_the_headers_of_any_other(pypi, site):
+    listed = [entry(f"demo-{number}.tar.gz", later="x" * 500) for number in range(4000)]
+    says(pypi, page_of(*listed), headers={"X-PyPI-Last-Serial": "7"})
+    answers = [await ask(site) for _ in range(2)]
+    for answer in answers:
+        assert (answer.status, answer.headers["Content-Type"]) == (200, JSON)
+        assert answer.headers["Vary"] == "Accept, Accept-Encoding"
+        assert answer.headers["Cache-Control"] == "no-cache"
+        assert answer.headers["X-PyPI-Last-Serial"] == "7"
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+        assert len(answer.json["files"]) == 4000
+    assert answers[0].body == answers[1].body
+    assert answers[1].headers["ETag"].startswith('"')
 
 
 async def test_what_no_client_uses_yet_passes(pypi, site):
