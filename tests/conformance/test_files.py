@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from tests.fakes.faults import Fault
 from tests.fakes.sdists import pure_sdist
+from tests.integration.assembled import JSON
 
 IMMUTABLE = "max-age=365000000, immutable, public"
 
@@ -95,6 +98,18 @@ async def test_a_path_is_decoded_once(site, upstream_wheel, urls):
             assert (await site.ask(same + suffix)).body == urls[kept + suffix], same
         for other in (kept.replace("+", "%252B"), kept.replace("+", " ").replace(" ", "%20")):
             assert (await site.ask(other + suffix)).status == 404, other
+
+
+async def test_a_path_that_upstream_spells_with_percent_signs_is_the_same_file(pypi, site, upstream_wheel):
+    spelled = f"{pypi.url}/{upstream_wheel.path}".replace("+", "%2B")
+    listed = {"filename": upstream_wheel.filename, "url": spelled, "hashes": {"sha256": upstream_wheel.sha256}}
+    body = json.dumps({"meta": {"api-version": "1.0"}, "name": "demo", "files": [listed]}).encode()
+    pypi.fault("/simple/demo/", Fault(body=body, content_type=JSON))
+    (entry,) = (await site.page("demo"))["files"]
+    assert "%2B" in entry["url"]
+    for path in (upstream_wheel.path, upstream_wheel.path.replace("+", "%2B")):
+        answer = await site.ask(f"/files/demo/{path}")
+        assert (answer.status, answer.body) == (200, upstream_wheel.content.block)
 
 
 async def test_a_query_is_ignored(site, urls):
