@@ -118,7 +118,10 @@ class _Names(JsonWalk):
         self._read = scanner()
 
     def element(self, window: str, at: int, offset: int) -> int:
-        value, end = self._read(window, at)
+        try:
+            value, end = self._read(window, at)
+        except Malformed as error:
+            raise ValueError(str(error)) from error  # it may go on in the next piece
         name = value.get("name") if isinstance(value, dict) else None
         if not isinstance(name, str):
             if end == len(window) and not isinstance(value, dict):

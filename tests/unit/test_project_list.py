@@ -6,8 +6,8 @@ import pytest
 from tests.fakes.answers import JSON, answer
 
 from buildthrough.proxy.errors import UpstreamInvalid
+from buildthrough.proxy.project_list import ListSource, source_of
 from buildthrough.proxy.project_list import render_project_list as rendition
-from buildthrough.proxy.project_list import source_of
 
 
 def render_project_list(given, form):
@@ -118,3 +118,16 @@ def test_long_lists_are_whole():
     page = render_project_list(answer(listed, url=URL), "html")
     back = json.loads(render_project_list(html(page), "json"))
     assert [one["name"] for one in back["projects"]] == names
+
+
+@pytest.mark.parametrize("size", [1, 7, 50])
+@pytest.mark.parametrize("form", ["json", "html"])
+def test_where_the_pieces_end_makes_no_difference(size, form):
+    names = [f"project-{number}" for number in range(300)]
+    body = json.dumps(
+        {"meta": {"api-version": "1.4"}, "projects": [{"name": name, "é": 1.5} for name in names]}
+    ).encode()
+    pieces = [body[at : at + size] for at in range(0, len(body), size)]
+    whole = ListSource(content_type=JSON, url=URL, last_serial=None, pieces=lambda: [body])
+    parts = ListSource(content_type=JSON, url=URL, last_serial=None, pieces=lambda: pieces)
+    assert b"".join(rendition(parts, form)) == b"".join(rendition(whole, form))
