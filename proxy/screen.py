@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from buildthrough.proxy.entry import Entry, ProjectFiles
     from buildthrough.proxy.policy import ProjectRules
 
+_NO_CUTOFF = -1
+_SHORT = 1000
+"""Files of a page that are gone through well within a millisecond."""
 _MOST_KEPT = 8
 """Moments for which the hidden files are remembered."""
 
@@ -75,10 +78,13 @@ class Screen:
         """Whether there are files, and nobody knows of any when it was uploaded."""
         return not self._timeline.names and bool(self._timeline.unknown)
 
+    def is_at_hand(self, moment: datetime | None) -> bool:
+        """Whether `hidden` answers at once: the page is short, or the same files were hidden lately."""
+        return self.size < _SHORT or self._shown(moment) in self._sets
+
     def hidden(self, moment: datetime | None) -> Hidden:
-        """Return what is not shown, under a cut-off or without. Quick: an age is a new moment at each request."""
-        shown = None if moment is None else bisect_left(self._timeline.moments, moment)
-        names, digest = self._set(shown)
+        """Return what is not shown, under a cut-off or without. An age is a new moment at each request."""
+        names, digest = self._set(self._shown(moment))
         return Hidden(names=names, digest=digest, moment=moment)
 
     def refusal(self, filename: str, hidden: Hidden) -> str | None:
@@ -93,17 +99,20 @@ class Screen:
             return f"{filename} is hidden by a cut-off: nobody says when it was uploaded, and {before}."
         return f"{filename} is hidden by a cut-off: {before}."
 
-    def _set(self, shown: int | None) -> tuple[frozenset[str], str]:
+    def _shown(self, moment: datetime | None) -> int:
+        """Return how many of the timeline are before a moment; `_NO_CUTOFF` where there is none."""
+        return _NO_CUTOFF if moment is None else bisect_left(self._timeline.moments, moment)
+
+    def _set(self, shown: int) -> tuple[frozenset[str], str]:
         """Return the hidden names, and what tells them from others, where so many of the timeline are shown."""
-        key = -1 if shown is None else shown
-        found = self._sets.get(key)
+        found = self._sets.get(shown)
         if found is None:
             names = frozenset(self._refused)
-            if shown is not None:
+            if shown != _NO_CUTOFF:
                 names |= self._timeline.unknown
                 names |= frozenset(self._timeline.names[shown:])
             told = hashlib.sha256("\n".join(sorted(names)).encode(errors="replace")).hexdigest() if names else ""
-            found = self._sets[key] = names, told
+            found = self._sets[shown] = names, told
             if len(self._sets) > _MOST_KEPT:
                 self._sets.popitem(last=False)
         return found

@@ -105,7 +105,9 @@ class Screens:
         screen = await self._screen(project, digest, files, None)
         if limit is not None and screen.lacks_times:
             screen = await self._with_times(project, digest, files, screen)
-        return Screened(screen, screen.hidden(limit))
+        if screen.is_at_hand(limit):
+            return Screened(screen, screen.hidden(limit))
+        return Screened(screen, await asyncio.to_thread(screen.hidden, limit))
 
     def look_at_release(self, document: ReleaseDocument) -> Screened:
         """Return what is hidden of what the JSON API answered. Blocks for a moment: it belongs into a thread."""

@@ -158,6 +158,11 @@ def test_pypy_gets_a_wheel_of_its_own(server, tmp_path, variables):
     assert pypy.check("netifaces", "__name__") == "netifaces"
 
 
+def test_the_index_as_it_was(server, client):
+    install(client.pip("install", "requests", index=f"{server.url}/at/2022-01-01T00:00:00Z/simple/"))
+    assert client.check("requests", "__version__") == "2.26.0"
+
+
 def test_lock_file_of_uv_holds_the_wheel(server, client, agent):
     """Locked with an empty cache, installed from the lock with an empty cache: no build on the client."""
     docopt_is_built(server, agent)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
+from tests.fakes.sandbox import FakeSandbox, Sleep
 from tests.fakes.sdists import pure_sdist
 from tests.fakes.wheels import make_wheel
-from tests.integration.assembled import HTML, JSON, serving
+from tests.integration.assembled import HTML, JSON, TARGET, serving, workshop
 
+from buildthrough.builders.request import BuildRequest, BuildState
 from buildthrough.config.schema import SettingsError
 
 SDISTS = ("demo-1.0.tar.gz", "demo-2.0.tar.gz")
@@ -24,8 +27,8 @@ def demo(pypi, tmp_path):
     return pypi
 
 
-def denying(demo, folder, *lines, allow=()):
-    return serving(demo.simple, folder, policy__deny=json.dumps(lines), policy__allow=json.dumps(allow))
+def denying(demo, folder, *lines, allow=(), **more):
+    return serving(demo.simple, folder, policy__deny=json.dumps(lines), policy__allow=json.dumps(allow), **more)
 
 
 async def names(site, prefix=""):
@@ -97,6 +100,23 @@ async def test_nothing_is_built_of_what_is_denied(demo, tmp_path):
             answer = await site.operate("/api/v1/builds", {"name": project, "version": version})
             assert answer.status == 403, answer
             assert "denied here by the rule" in answer.sentence
+
+
+async def test_a_build_that_waits_is_not_made_when_its_sdist_is_denied_meanwhile(demo, tmp_path):
+    demo.remove("demo-1.0-py3-none-any.whl")
+    sdist = demo.file(SDISTS[0])
+    request = BuildRequest(
+        project="demo", version="1.0", sdist=sdist.filename, sdist_sha256=sdist.sha256, target=TARGET
+    )
+    async with serving(demo.simple, tmp_path) as site:
+        waiting = await site.store.queue.submit(request)
+    idle = workshop(FakeSandbox((Sleep(3600),)))
+    async with denying(demo, tmp_path, "demo==1.0 # broken", building=idle) as site, asyncio.timeout(20):
+        while (build := await site.store.queue.get(waiting.id)).state is not BuildState.CANCELLED:
+            assert build.state in {BuildState.QUEUED, BuildState.RUNNING}
+            await asyncio.sleep(0.05)
+        assert build.fault == "cancelled.denied"
+        assert "broken" in (build.line or "")
 
 
 async def test_only_what_is_allowed_is_there(demo, tmp_path):
