@@ -20,7 +20,7 @@ help:
 	@echo "make test          set everything up, lint, run the tests"
 	@echo "make network-test  the tests that need PyPI"
 	@echo "make lint          ruff, mypy, import-linter"
-	@echo "make bench         measure against a bare handler (needs wrk)"
+	@echo "make bench         measure side by side with nginx, proxpi, devpi, simple-repository (some 12 minutes)"
 	@echo "make clean         remove what was set up"
 
 .PHONY: install serve

@@ -1,26 +1,150 @@
-"""Cached pages: our server against the bare handler. Wanted: at least 0.5."""
+"""Cached pages of four sizes: gzipped, zstandard, as they are, and not changed since (304)."""
 
 from __future__ import annotations
 
-from tests.fakes.pypi import FakePyPI
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from bench.tools import JSON, bare, big_page, compare, running
+from bench import lineup, shapes
+from bench.asking import Answer, ask
+from bench.load import rate
+from bench.peers.bare import Bare
+from bench.peers.devpi import Devpi
+from bench.peers.nginx import Cache, GzipCache, Static
+from bench.peers.ours import Ours
+from bench.peers.proxpi import Proxpi
+from bench.peers.simple_repository import SimpleRepository
+from bench.process import Broken
+from bench.report import number
 
-SIZES = {"25 kB": 25_000, "125 kB": 125_000, "3 MB": 3_000_000, "10 MB": 10_000_000}
+if TYPE_CHECKING:
+    from bench.peer import Peer
+    from bench.report import Report, Table
+
+JUDGED = (Ours, Bare)
+UNPACKED = (Devpi, SimpleRepository)
+"""Those that compress nothing, whatever is accepted: measured once."""
+FORMS = {"gzip": "gzip", "zstd": "zstd, gzip;q=0.5", "identity": "identity"}
+SMALL, LARGE = shapes.SIX.name, shapes.PYDANTIC_CORE.name
 
 
-def main(*, rounds: int = 5, seconds: int = 3) -> None:
-    """Print a line a size."""
-    with FakePyPI(gzip=False) as pypi:
-        for number, size in enumerate(SIZES.values()):
-            big_page(pypi, f"page{number}", size)
-        with running(pypi) as server:
-            paths = [f"/simple/page{number}/" for number in range(len(SIZES))]
-            bodies = {f"page{n}": server.ask(path, Accept=JSON, timeout=120).body for n, path in enumerate(paths)}
-            with bare(bodies, {}) as limit:
-                print(f"{'page':>8} {'bytes':>10} {'ours/s':>9} {'bare/s':>9} {'ratio':>6}   wanted >= 0.5")
-                for (label, _), (name, body) in zip(SIZES.items(), bodies.items(), strict=True):
-                    ours, theirs = compare(
-                        f"{server.url}/simple/{name}/", f"{limit}/page/{name}", rounds=rounds, seconds=seconds
-                    )
-                    print(f"{label:>8} {len(body):>10} {ours:>9.0f} {theirs:>9.0f} {ours / theirs:>6.2f}", flush=True)
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is measured."""
+
+    rounds: int = 5
+    """Of those whose ratios are judged."""
+    others: int = 3
+    """Of all others."""
+    seconds: float = 1.0
+
+    def turns(self, peer: Peer, number: int) -> bool:
+        """Return whether a peer is measured in this round."""
+        return number < (self.rounds if isinstance(peer, JUDGED) else self.others)
+
+
+def main(report: Report, *, quick: bool = False) -> None:
+    """Measure, and judge."""
+    effort = Effort(rounds=3, others=1) if quick else Effort()
+    with lineup.upstream() as upstream, lineup.running(upstream, (*lineup.CACHES, GzipCache)) as running:
+        _warm(running, upstream)
+        for peer in _limits(running, upstream):
+            running.peers.append(peer)
+        report.missing |= running.missing
+        report.versions |= {peer.name: peer.version() for peer in running.peers}
+        tables = {form: _measured(report, running, form, effort) for form in FORMS}
+        unchanged = _unchanged(report, running, effort)
+    _judge(report, tables, unchanged)
+
+
+def _warm(running: lineup.Lineup, upstream: str) -> None:
+    """Have every page made, and cached by each; who answers with another number of files is out."""
+    for shape in shapes.SHAPES.values():
+        ask(f"{upstream}/simple/{shape.name}/")
+        for peer in list(running.peers):
+            try:
+                shapes.checked(shape, ask(peer.page(shape.name)).files())
+            except (Broken, OSError, ValueError) as broken:
+                running.fails(peer, broken)
+
+
+def _limits(running: lineup.Lineup, upstream: str) -> list[Peer]:
+    """Return the bare handler and nginx with ready files: the very page of ours, where it runs, else upstream's."""
+    ours = next((peer for peer in running.peers if isinstance(peer, Ours)), None)
+    static, bare = lineup.fresh(Static), lineup.fresh(Bare)
+    assert isinstance(static, Static)
+    assert isinstance(bare, Bare)
+    for name in shapes.SHAPES:
+        url = ours.page(name) if ours else f"{upstream}/simple/{name}/"
+        plain = ask(url).wire
+        packed = shapes.compressed(plain)
+        static.put(name, plain, packed)
+        zstd = ask(url, {"Accept-Encoding": FORMS["zstd"]})
+        more = {"zstd": zstd.wire} if zstd.coding == "zstd" else {}
+        bare.put(name, identity=plain, gzip=packed, **more)
+    return [static.start(upstream), bare.start(upstream)]
+
+
+def _measured(report: Report, running: lineup.Lineup, form: str, effort: Effort) -> Table:
+    table = report.table(f"Cached page, {form} accepted", "requests a second; kilobytes on the wire")
+    accept = {"Accept-Encoding": FORMS[form]}
+    for shape in shapes.SHAPES.values():
+        chosen = []
+        for peer in running.peers:
+            answer = ask(peer.page(shape.name), accept)
+            if form in {answer.coding, "gzip"}:  # whoever does not compress is asked all the same
+                chosen.append(peer)
+                table.say(peer.name, shape.name, f"({number(len(answer.wire) / 1000)} kB{_named(answer, form)})")
+            else:
+                table.say(peer.name, shape.name, f"answers {answer.coding}")
+            if form != "gzip" and isinstance(peer, UNPACKED):
+                table.say(peer.name, shape.name, "as with gzip")
+        _rounds(
+            table,
+            shape.name,
+            {peer: accept for peer in chosen if form == "gzip" or not isinstance(peer, UNPACKED)},
+            effort,
+        )
+    return table
+
+
+def _rounds(table: Table, project: str, asked: dict[Peer, dict[str, str]], effort: Effort) -> None:
+    for number_of in range(effort.rounds):
+        for peer, headers in asked.items():
+            if effort.turns(peer, number_of):
+                table.add(peer.name, project, rate(peer.page(project), headers, seconds=effort.seconds))
+
+
+def _named(answer: Answer, form: str) -> str:
+    return "" if answer.coding == form else f", {answer.coding}"
+
+
+def _unchanged(report: Report, running: lineup.Lineup, effort: Effort) -> Table:
+    table = report.table("Cached page, not changed since (304)", "requests a second")
+    for name in (SMALL, LARGE):
+        asked: dict[Peer, dict[str, str]] = {}
+        for peer in running.peers:
+            first = ask(peer.page(name), {"Accept-Encoding": "gzip"})
+            condition = {"If-None-Match": first.headers.get("ETag", '"none"'), "Accept-Encoding": "gzip"}
+            if (status := ask(peer.page(name), condition).status) == 304:
+                asked[peer] = condition
+            else:
+                table.say(peer.name, name, f"answers {status}")
+        _rounds(table, name, asked, effort)
+    return table
+
+
+def _judge(report: Report, tables: dict[str, Table], unchanged: Table) -> None:
+    packed = tables["gzip"]
+    for name in shapes.SHAPES:
+        for form, table in tables.items():
+            ratio = table.ratio((Ours.name, name), (Bare.name, name))
+            report.at_least(f"{name}, {form}: against the bare handler", ratio, 0.75)
+        for rival in (Cache, GzipCache):
+            ratio = packed.ratio((Ours.name, name), (rival.name, name))
+            report.at_least(f"{name}, gzip: against {rival.name}", ratio, 1)
+        report.at_least(f"{name}, gzip: against proxpi", packed.ratio((Ours.name, name), (Proxpi.name, name)), 10)
+    small = packed.median(Ours.name, SMALL)
+    for name in (SMALL, LARGE):
+        figure = unchanged.median(Ours.name, name)
+        report.at_least(f"{name}, 304: against {SMALL}, gzip", figure / small if figure and small else None, 1)

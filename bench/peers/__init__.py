@@ -1,0 +1,1 @@
+"""What is measured side by side: a small module each."""

@@ -1,0 +1,132 @@
+"""What was measured, as Markdown: tables of medians, the ratios that are wanted and whether each is reached."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+
+@dataclass(slots=True)
+class Table:
+    """Rows of peers, columns of what was asked; a cell holds a figure a round, or a word."""
+
+    title: str
+    unit: str
+    cells: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
+    words: dict[tuple[str, str], str] = field(default_factory=dict)
+    """What stands where there is no figure."""
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, row: str, column: str, figure: float) -> None:
+        """Take the figure of a round."""
+        self.cells[row, column].append(figure)
+
+    def say(self, row: str, column: str, word: str) -> None:
+        """Put a word where a figure would be."""
+        self.words[row, column] = word
+
+    def median(self, row: str, column: str) -> float | None:
+        """Return the median of a cell."""
+        figures = self.cells.get((row, column))
+        return statistics.median(figures) if figures else None
+
+    def ratio(self, ours: tuple[str, str], theirs: tuple[str, str]) -> float | None:
+        """Return the median of the rounds' ratios: what both suffered in a round falls out."""
+        pairs = list(zip(self.cells.get(ours, []), self.cells.get(theirs, []), strict=False))
+        return statistics.median(one / other for one, other in pairs if other) if pairs else None
+
+    def markdown(self) -> str:
+        """Return the table with its title and notes."""
+        keys = [*self.cells, *self.words]
+        rows, columns = list(dict.fromkeys(r for r, _ in keys)), list(dict.fromkeys(c for _, c in keys))
+        lines = [
+            f"**{self.title}** ({self.unit})",
+            "",
+            f"| | {' | '.join(columns)} |",
+            "|---" * (len(columns) + 1) + "|",
+        ]
+        lines += [f"| {row} | {' | '.join(self._shown(row, column) for column in columns)} |" for row in rows]
+        return "\n".join([*lines, "", *(f"{note}  " for note in self.notes), ""])
+
+    def _shown(self, row: str, column: str) -> str:
+        found, word = self.median(row, column), self.words.get((row, column), "")
+        return word if found is None else f"{number(found)} {word}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Something that is wanted."""
+
+    what: str
+    measured: float | None
+    wanted: str
+    reached: bool
+
+    def markdown(self) -> str:
+        """Return it as a row."""
+        shown = "not measured" if self.measured is None else number(self.measured)
+        return f"| {self.what} | {shown} | {self.wanted} | {'yes' if self.reached else '**no**'} |"
+
+
+@dataclass(slots=True)
+class Report:
+    """All of a run."""
+
+    versions: dict[str, str] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    tables: list[Table] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+
+    def table(self, title: str, unit: str) -> Table:
+        """Begin a table."""
+        self.tables.append(Table(title, unit))
+        return self.tables[-1]
+
+    def at_least(self, what: str, measured: float | None, wanted: float) -> None:
+        """Judge a figure that has to be as high."""
+        self.verdicts.append(
+            Verdict(what, measured, f">= {number(wanted)}", measured is not None and measured >= wanted)
+        )
+
+    def at_most(self, what: str, measured: float | None, wanted: float) -> None:
+        """Judge a figure that has to be as low."""
+        self.verdicts.append(
+            Verdict(what, measured, f"<= {number(wanted)}", measured is not None and measured <= wanted)
+        )
+
+    def markdown(self) -> str:
+        """Return everything."""
+        lines = [
+            f"Measured {datetime.now(UTC):%Y-%m-%d} on {machine()}, everything on the same machine in one run.",
+            "",
+        ]
+        if self.versions:
+            lines += ["Versions: " + ", ".join(f"{name} {said}" for name, said in self.versions.items()) + ".", ""]
+        lines += [f"Not measured: {name}, because: {reason}" for name, reason in self.missing.items()]
+        lines += ["", *(table.markdown() for table in self.tables)]
+        if self.verdicts:
+            lines += ["**Wanted and reached**", "", "| | measured | wanted | reached |", "|---|---|---|---|"]
+            lines += [verdict.markdown() for verdict in self.verdicts]
+        return "\n".join(lines) + "\n"
+
+
+def number(value: float) -> str:
+    """Return three figures, or all of a whole number."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def machine() -> str:
+    """Return processor, cores, memory, kernel and Python."""
+    info = Path("/proc/cpuinfo").read_text()
+    models = [line.partition(":")[2].strip() for line in info.splitlines() if line.startswith("model name")]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    model = models[0] if models else platform.machine()
+    cores = f"{len(os.sched_getaffinity(0))} cores"
+    return f"{model}, {cores}, {memory:.0f} GB, Linux {platform.release()}, Python {platform.python_version()}"
