@@ -1,8 +1,8 @@
 """Clients that throw away what they get: ``python -m bench.drain URL SIZE CLIENTS [SECONDS]`` prints JSON.
 
-Without seconds each client asks once, over a connection that closes, and the time until the last has all is told; with
-seconds each asks again and again. The kernel is told to drop the bytes (MSG_TRUNC), so that the clients cost next to
-nothing and the server is what is measured. A process of its own.
+Without seconds each client asks once, over a connection that closes, and the time until the last has all is told;
+with seconds each asks again and again. The kernel is told to drop the bytes (MSG_TRUNC), so that the clients cost
+next to nothing and the server is what is measured. A process of its own.
 """
 
 from __future__ import annotations

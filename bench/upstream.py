@@ -1,9 +1,9 @@
 """The index that all peers stand in front of: ``python -m bench.upstream FOLDER [--far]`` prints its port.
 
 A process of its own. A project is named after its shape, as many of each as are wanted: ``numpy``, ``numpy-x1``;
-``file20`` lists a file of 20 MB, ``file200-x3`` one of 200 MB, ``small7`` a wheel that can be installed. What is asked for
-is made at the first request, and kept: ask for it once before anything is timed. ``/counts`` tells how often each path was
-asked for.
+``file20`` lists a file of 20 MB, ``file200-x3`` one of 200 MB, ``small7`` a wheel that can be installed. What is
+asked for is made at the first request, and kept: ask for it once before anything is timed. ``/counts`` tells how
+often each path was asked for.
 
 Far: 80 ms to the first byte and 20 MB/s on each connection. Pages are gzipped for those who accept it, as PyPI does.
 """
