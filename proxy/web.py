@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from aiohttp import HttpVersion11, hdrs, web
-from multidict import CIMultiDict
 
 from buildthrough.proxy import logs, names
 from buildthrough.proxy.boundary import CORS
@@ -34,7 +33,6 @@ MAX_HEADER_BYTES = 256 << 10
 """Longest header field that is read; a User-Agent of that size is answered like any unknown client."""
 MAX_LINE_BYTES = 16 << 10
 
-_PAGE_HEADERS = CIMultiDict({**CORS, hdrs.CACHE_CONTROL: "no-cache", hdrs.VARY: "Accept, Accept-Encoding"})
 _CLOCKS_DIFFER = timedelta(seconds=60)
 """How far ahead of ours a client's clock may be when it asks for the index of this moment."""
 _FILE_CORS = {

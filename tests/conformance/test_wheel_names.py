@@ -60,6 +60,15 @@ async def test_a_wheel_for_others_takes_nothing_from_ours(pypi, site, sdist, tmp
     assert set(await site.listed("demo")) == {sdist.filename, made.name, ours.filename}
 
 
+async def test_no_file_name_is_listed_twice(pypi, site, sdist, wheel, tmp_path):
+    """Upstream's goes before ours, even where it serves others alone."""
+    theirs = make_wheel(tmp_path, name="demo", version="1.0", files={"demo.py": ""}, requires_python="<3")
+    assert theirs.name == wheel.filename
+    pypi.add("demo", theirs.name, theirs.read_bytes())
+    listed = [(entry["filename"], entry["hashes"]["sha256"]) for entry in (await site.page("demo"))["files"]]
+    assert sorted(listed) == [(theirs.name, pypi.file(theirs.name).sha256), (sdist.filename, sdist.sha256)]
+
+
 async def test_another_build_has_the_next_build_tag_and_a_url_of_its_own(site, sdist, wheel):
     """The only thing that makes both pip and uv replace a copy that they have."""
     again = await site.publish(sdist, requires_python=">=3.8", files={"demo.py": "again = True\n"})
