@@ -74,12 +74,15 @@ class Attempts:
         async with session(keep=True) as kept, session(keep=False) as fresh:
             yield cls(kept, fresh, retries)
 
-    async def run(self, ask: Callable[[aiohttp.ClientSession], Awaitable[T]], url: URL) -> T:
-        """Return what the first attempt that goes well returns. Raise `UpstreamFault`, or what ``ask`` raises."""
+    async def run(self, ask: Callable[[aiohttp.ClientSession], Awaitable[T]], url: URL, *, anew: bool = False) -> T:
+        """Return what the first attempt that goes well returns, with ``anew`` over a new connection from the first.
+
+        Raise `UpstreamFault`, or what ``ask`` raises.
+        """
         for attempt in range(self._retries + 1):
             try:
                 with upstream_faults(url):
-                    return await ask(self._fresh if attempt else self._session)
+                    return await ask(self._fresh if attempt or anew else self._session)
             except Passing as fault:
                 if attempt == self._retries or fault.pause > LONGEST_PAUSE:
                     raise UpstreamUnavailable(fault.sentence) from fault

@@ -14,7 +14,7 @@ from buildthrough.proxy import logs
 from buildthrough.proxy.errors import ProxyError, UnknownProject, UpstreamFault, UpstreamInvalid, UpstreamUnavailable
 from buildthrough.proxy.flight import Flights
 from buildthrough.proxy.freshness import HIT, MISS, REVALIDATED, Freshness
-from buildthrough.proxy.page import Page, read_page
+from buildthrough.proxy.page import Page, read_page, take_page
 from buildthrough.proxy.rendered import Rendered, Rendering, source_of
 from buildthrough.proxy.serial import is_older
 from buildthrough.proxy.shelf import Shelf
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from buildthrough.proxy.entry import Entry, ProjectFiles
+    from buildthrough.proxy.page_answer import PageAnswer
     from buildthrough.proxy.page_stream import PageStream
     from buildthrough.proxy.pages import PageStore, StoredHead
     from buildthrough.proxy.patience import Patience
-    from buildthrough.proxy.upstream import PageAnswer, Upstream
+    from buildthrough.proxy.upstream import Upstream
 
 log = logs.logger("current")
 
@@ -293,7 +294,7 @@ class CurrentPages:
     async def _page_of(self, project: str, answer: PageAnswer, stream: PageStream | None) -> Page:
         document = await stream.finish() if stream is not None else None
         if document is None:
-            return await asyncio.to_thread(read_page, answer, project)
+            return await asyncio.to_thread(take_page, answer, project)
         serial = answer.last_serial or document.last_serial
         return Page(form="json", last_serial=serial, document=document, upstream=answer.upstream)
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from buildthrough.proxy.entry import Entry, ProjectFiles
     from buildthrough.proxy.negotiation import Form
     from buildthrough.proxy.overlay import Addition
+    from buildthrough.proxy.page_answer import PageAnswer
     from buildthrough.proxy.simple_html import HtmlDocument
-    from buildthrough.proxy.upstream import PageAnswer
 
 _FORMS: dict[str, Form] = {
     "application/vnd.pypi.simple.v1+json": "json",
@@ -86,6 +86,20 @@ def read_page(answer: PageAnswer, project: str) -> Page:
         document=document,
         upstream=answer.upstream,
     )
+
+
+def take_page(answer: PageAnswer, project: str) -> Page:
+    """Read as `read_page` does what upstream sent just now. Raise `UpstreamInvalid` for what may be no index's page.
+
+    Whatever answers 200 in HTML without a link to a file (where somebody is to sign in, or to try again later) would
+    empty a page that is known. Projects without files are rare, and indexes that do not say what they are as well.
+    """
+    page = read_page(answer, project)
+    document = page.document
+    if not isinstance(document, JsonDocument) and not document.is_marked and not document.files.entries:
+        msg = f"Upstream's page of {project!r} has no file and does not say that it is an index's: it may be any page."
+        raise UpstreamInvalid(msg)
+    return page
 
 
 def render(

@@ -25,7 +25,7 @@ else:
     from backports import zstd
 
 from buildthrough.proxy.errors import StorageFault
-from buildthrough.proxy.upstream import PageAnswer
+from buildthrough.proxy.page_answer import PageAnswer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

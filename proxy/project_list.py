@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from buildthrough.proxy.negotiation import Form
-    from buildthrough.proxy.upstream import PageAnswer
+    from buildthrough.proxy.page_answer import PageAnswer
 
 PIECE = 256 << 10
 """Bytes that are worked on at a time."""

@@ -28,11 +28,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from buildthrough.proxy.negotiation import Coding
+    from buildthrough.proxy.page_answer import PageAnswer
     from buildthrough.proxy.pages import PageStore
     from buildthrough.proxy.patience import Patience
     from buildthrough.proxy.release_json import ReleaseDocument
     from buildthrough.proxy.screens import Screens
-    from buildthrough.proxy.upstream import PageAnswer, Upstream
+    from buildthrough.proxy.upstream import Upstream
 
 log = logs.logger("releases")
 

@@ -55,6 +55,8 @@ class HtmlDocument:
     last_serial: str | None
     api_version: str
     status_reason: str | None
+    is_marked: bool
+    """Whether it says of itself that it is an index's (PEP 629, 792)."""
 
     @property
     def status(self) -> str | None:
@@ -157,6 +159,7 @@ def read(text: str, url: str, project: str) -> HtmlDocument:
         last_serial=trailing_serial(text),
         api_version=version,
         status_reason=meta.get("pypi:project-status-reason"),
+        is_marked=any(name.startswith("pypi:") for name in meta),
     )
 
 

@@ -15,7 +15,7 @@ from buildthrough.proxy.json_reader import JsonReader
 from buildthrough.proxy.json_text import scanner
 from buildthrough.proxy.link import decoded, locate
 from buildthrough.proxy.splice import Edit, cuts, outside, splice
-from buildthrough.proxy.stated import check_version, clean_hashes, core_metadata, project_status
+from buildthrough.proxy.stated import check_name, check_version, clean_hashes, core_metadata, project_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -163,6 +163,8 @@ def document(reading: Reading, base: str, project: str) -> JsonDocument:
     meta = reading.top.get("meta")
     if not isinstance(meta, dict):
         meta = {}
+    version = check_version(meta.get("api-version"), f"page of {project!r}")
+    check_name(reading.top.get("name"), project)
     status, reason = project_status(reading.top.get("project-status"), meta.get("project-status"))
     serial = meta.get("_last-serial")
     return JsonDocument(
@@ -172,7 +174,7 @@ def document(reading: Reading, base: str, project: str) -> JsonDocument:
         status=status,
         status_reason=reason,
         last_serial=str(serial) if isinstance(serial, (int, str)) and not isinstance(serial, bool) else None,
-        api_version=check_version(meta.get("api-version"), f"page of {project!r}"),
+        api_version=version,
     )
 
 

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from buildthrough.proxy.errors import UpstreamInvalid
+from buildthrough.proxy.names import is_valid, normalize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +30,13 @@ def check_version(stated: object, where: str) -> str:
         msg = f"Upstream's {where} speaks version {match[0]} of the simple API; this server speaks version 1."
         raise UpstreamInvalid(msg)
     return match[0]
+
+
+def check_name(stated: object, project: str) -> None:
+    """Raise `UpstreamInvalid` for the page of another project: some cache on the way has mixed them up."""
+    if isinstance(stated, str) and is_valid(stated) and normalize(stated) != project:
+        msg = f"Upstream sent the page of {stated[:100]!r} where that of {project!r} was asked for."
+        raise UpstreamInvalid(msg)
 
 
 def clean_hashes(stated: object) -> Mapping[str, str]:

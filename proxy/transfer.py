@@ -96,7 +96,9 @@ async def _send_download(
     response = begun(head, size, etag, content_type, headers)
     if request.method == hdrs.METH_HEAD or head.status >= 300:  # noqa: PLR2004 - without a body
         return await _senddecide(request, response)
-    reading = Reading(download) if head.part is None else Reading(download, head.part.begin, head.part.end)
+    # Only a range is fetched beside the download: of the whole file the last piece waits for the digest, always.
+    part = head.part if head.status == 206 else None  # noqa: PLR2004
+    reading = Reading(download) if part is None else Reading(download, part.begin, part.end)
     async with aclosing(reading.pieces()) as pieces:
         first = await anext(pieces, None)  # what fails before it is answered with a status that says so
         if reading.unverified:

@@ -11,7 +11,7 @@ from buildthrough.proxy.project_list import walk_names
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from buildthrough.proxy.upstream import PageAnswer
+    from buildthrough.proxy.page_answer import PageAnswer
 
 _BATCH = 4096
 

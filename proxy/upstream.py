@@ -15,13 +15,14 @@ from yarl import URL
 
 from buildthrough.proxy.address import index_url, json_api_url, shown, target
 from buildthrough.proxy.attempts import Attempts
-from buildthrough.proxy.coding import ACCEPTED, Decoder
+from buildthrough.proxy.coding import ACCEPTED
 from buildthrough.proxy.credentials import from_url
 from buildthrough.proxy.errors import NotFound, UnknownProject, UpstreamUnavailable
 from buildthrough.proxy.exchange import Exchange, Trust
+from buildthrough.proxy.page_answer import header, receive
 from buildthrough.proxy.proxies import Proxies
 from buildthrough.proxy.ranges import content_range
-from buildthrough.proxy.upstream_faults import check, observed, upstream_faults
+from buildthrough.proxy.upstream_faults import check, observed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -29,45 +30,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from buildthrough.proxy.credentials import Credentials
+    from buildthrough.proxy.page_answer import Arrival, PageAnswer
 
 ACCEPT: Final = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01"
-LONG: Final = 8 << 10
-"""Compressed bytes of a page that are not decompressed on the event loop: they may hold megabytes."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PageAnswer:
-    """A page as upstream sent it, its content coding removed."""
-
-    body: bytes
-    content_type: str
-    """The response's Content-Type as sent, never what was asked for."""
-    url: str
-    """The final URL, which relative links are relative to."""
-    etag: str | None
-    """For asking the same upstream again; another takes no notice of it."""
-    last_serial: str | None
-    """``X-PyPI-Last-Serial``, where upstream has it."""
-    upstream: str = ""
-    """Which of several upstreams sent it: its files are fetched there. Empty where there is one."""
-
-    def digest(self) -> str:
-        """Return what tells one page from another: of its bytes, and of the address that its links are relative to."""
-        digest = hashlib.sha256(f"{self.upstream}\n{self.content_type}\n{self.url}\n".encode())
-        digest.update(self.body)
-        return digest.hexdigest()
-
-
-class Arrival(Protocol):
-    """Is told of a page while it arrives. Its calls return at once."""
-
-    def begin(self, content_type: str, url: str, last_serial: str | None) -> None:
-        """Take note that a page comes from its beginning, perhaps not for the first time."""
-        ...
-
-    def piece(self, data: bytes) -> None:
-        """Take the next bytes, their content coding removed."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +96,6 @@ class HttpUpstream:
         attempts: Attempts,
         name: str = "",
         stays: bool = False,
-        page_seconds: float = 120.0,
         max_page_bytes: int = 256 << 20,
         observe: Callable[[str, float, str], None] = _unobserved,
     ) -> None:
@@ -144,7 +108,6 @@ class HttpUpstream:
         self._name = name
         self._host = index.host if stays else None
         self._mark = hashlib.sha256(f"{name}\n{index}".encode()).hexdigest()[:12]
-        self._page_seconds = page_seconds
         self._max_page_bytes = max_page_bytes
         self._observe = observe
 
@@ -221,9 +184,15 @@ class HttpUpstream:
         if mark == self._mark:
             headers["If-None-Match"] = theirs
         with observed(kind, self._observe) as observation:
-            with upstream_faults(url):
-                async with asyncio.timeout(self._page_seconds):
-                    answer = await self._attempts.run(lambda session: self._page(session, url, headers, arrival), url)
+            try:
+                answer = await self._attempts.run(lambda session: self._page(session, url, headers, arrival), url)
+            except NotFound:
+                if "If-None-Match" not in headers:
+                    raise
+                # It was there: that it is gone is believed when it is said twice, the second time by another node.
+                answer = await self._attempts.run(
+                    lambda session: self._page(session, url, headers, arrival), url, anew=True
+                )
             observation.outcome = "ok" if answer is not None else "not modified"
         return answer
 
@@ -247,7 +216,7 @@ class HttpUpstream:
                 size=_whole_size(response),
                 offset=begin,
                 chunks=_chunks(response, address),
-                etag=response.headers.get("ETag"),
+                etag=header(response, "ETag"),
             )
 
     async def size(self, url: str, *, upstream: str = "") -> int | None:  # noqa: ARG002 - there is one
@@ -267,35 +236,18 @@ class HttpUpstream:
     async def _page(
         self, session: aiohttp.ClientSession, url: URL, headers: Mapping[str, str], arrival: Arrival | None
     ) -> PageAnswer | None:
+        known = headers.get("If-None-Match")
         async with self._exchange.request(session, "GET", url, headers, within=self._host) as response:
-            if response.status == 304 and "If-None-Match" in headers:  # noqa: PLR2004
-                return None
-            check(response, url)
-            content_type, final_url = response.headers.get("Content-Type", ""), shown(response.url)
-            last_serial = response.headers.get("X-PyPI-Last-Serial")
-            if arrival is not None:
-                arrival.begin(content_type, final_url, last_serial)
-            theirs = response.headers.get("ETag")
-            return PageAnswer(
-                body=await self._body(response, arrival),
-                content_type=content_type,
-                url=final_url,
-                etag=None if theirs is None else f"{self._mark} {theirs}",
-                last_serial=last_serial,
-                upstream=self._name,
-            )
-
-    async def _body(self, response: aiohttp.ClientResponse, arrival: Arrival | None) -> bytes:
-        """Return the body without its coding. What is long is decompressed in a thread, piece by piece."""
-        decoder = Decoder(response.headers.get("Content-Encoding", ""), self._max_page_bytes)
-        pieces: list[bytes] = []
-        async for chunk in response.content.iter_any():
-            piece = decoder.feed(chunk) if len(chunk) < LONG else await asyncio.to_thread(decoder.feed, chunk)
-            pieces.append(piece)
-            if arrival is not None:
-                arrival.piece(piece)
-        decoder.finish()
-        return b"".join(pieces)
+            if response.status != 304 or known is None:  # noqa: PLR2004
+                check(response, url)
+                limit = self._max_page_bytes
+                return await receive(response, limit=limit, mark=self._mark, upstream=self._name, arrival=arrival)
+            told = header(response, "ETag")
+        if told is None or told.removeprefix("W/") == known.removeprefix("W/"):
+            return None
+        # What is unchanged is something else than what is known here (RFC 9110, 15.4.5).
+        whole = {name: value for name, value in headers.items() if name != "If-None-Match"}
+        return await self._page(session, url, whole, arrival)
 
     async def _open(
         self, stack: AsyncExitStack, session: aiohttp.ClientSession, url: URL, offset: int, end: int | None

@@ -14,11 +14,11 @@ from fnmatch import translate
 from typing import TYPE_CHECKING, Final
 
 from buildthrough.proxy import logs
-from buildthrough.proxy.errors import NotFound, StorageFault, UnknownProject, UpstreamInvalid, UpstreamUnavailable
+from buildthrough.proxy.errors import NotFound, StorageFault, UnknownProject, UpstreamUnavailable
 from buildthrough.proxy.names import normalize
-from buildthrough.proxy.page import read_page
+from buildthrough.proxy.page import take_page
+from buildthrough.proxy.page_answer import Arrival, PageAnswer
 from buildthrough.proxy.union import union
-from buildthrough.proxy.upstream import Arrival, PageAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 log = logs.logger("upstreams")
 
-_ARCHIVES: Final = (".whl", ".tar.gz", ".zip", ".tgz", ".tar.bz2", ".tar.xz", ".egg", ".exe")
 _MOST_UNSAVED: Final = 10_000
 """Decisions that are kept in memory while the database takes none."""
 
@@ -110,8 +109,8 @@ class Upstreams:
                 answer = await member.upstream.page(project, etag)
             except UnknownProject:
                 continue
-            if answer is not None:
-                await asyncio.to_thread(_check_page, answer, project)
+            if answer is not None:  # what is no page decides nothing: a gateway's page of errors has every project
+                await asyncio.to_thread(take_page, answer, project)
             chosen = await self._remember(project, member.name)
             if chosen != member.name:  # somebody was quicker
                 return chosen, await self._member(chosen, project).upstream.page(project, etag)
@@ -190,21 +189,6 @@ async def _list_of(member: Member, etag: str | None) -> PageAnswer | None:
         return await member.upstream.page(None, etag)
     except NotFound:
         return None if etag == _NO_LIST.etag else _NO_LIST  # some private indexes have none
-
-
-def _check_page(answer: PageAnswer, project: str) -> None:
-    """Raise `UpstreamInvalid` for what is no page of a project: such an answer decides nothing.
-
-    A gateway in front of a private index may answer everything with its own page, "sign in" or "be back soon", and 200.
-    """
-    page = read_page(answer, project)
-    if page.form == "json" or b"pypi:repository-version" in answer.body:
-        return
-    if not any(entry.filename.lower().endswith(_ARCHIVES) for entry in page.files.entries):
-        raise UpstreamInvalid(
-            f"What upstream answered about {project} lists no file and does not say that it is an index's page: "
-            "it may be a page to sign in. Nothing is decided by it."
-        )
 
 
 def _pattern(patterns: Iterable[str]) -> re.Pattern[str]:

@@ -11,7 +11,8 @@ from tests.fakes.decisions import FakeDecisions
 from tests.fakes.upstream import FakeUpstream
 
 from buildthrough.proxy.errors import NotFound, UnknownProject
-from buildthrough.proxy.upstream import HttpUpstream, PageAnswer
+from buildthrough.proxy.page_answer import PageAnswer
+from buildthrough.proxy.upstream import HttpUpstream
 from buildthrough.proxy.upstreams import Member, Upstreams
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from buildthrough.proxy.built import BuiltWheel
 from buildthrough.proxy.overlay import Addition
-from buildthrough.proxy.upstream import PageAnswer
+from buildthrough.proxy.page_answer import PageAnswer
 
 JSON = "application/vnd.pypi.simple.v1+json"
 URL = "https://index.example.org/simple/demo/"

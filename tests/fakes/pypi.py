@@ -380,7 +380,11 @@ class FakePyPI:
             started.set()
             await self._stop.wait()
         finally:
+            open_ = [handler.transport for handler in server.connections if handler.transport is not None]
             await runner.cleanup()
+            for transport in open_ if self.tls is not None else ():
+                transport.abort()  # it would wait for the client to take its leave
+            await asyncio.sleep(0)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.rel_url.path

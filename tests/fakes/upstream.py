@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from buildthrough.proxy.errors import NotFound, ProxyError, UnknownProject, UpstreamUnavailable
-from buildthrough.proxy.upstream import FileAnswer, PageAnswer
+from buildthrough.proxy.upstream import FileAnswer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from buildthrough.proxy.upstream import Arrival
+    from buildthrough.proxy.page_answer import Arrival, PageAnswer
 
 
 class FakeUpstream:

@@ -18,7 +18,7 @@ from tests.fakes.faults import Fault
 from tests.fakes.wheels import make_wheel
 from tests.integration.assembled import JSON, serving
 
-from buildthrough.proxy import download
+from buildthrough.proxy import arrival
 
 if TYPE_CHECKING:
     from tests.fakes.pypi import FakePyPI
@@ -107,6 +107,7 @@ STATUSES = {
     **{f"answers {status}": invalid(Fault(status=status)) for status in (201, 204, 400, 402, 405, 406, 418, 451)},
     "answers 206 unasked": invalid(Fault(status=206)),
     "answers 304 unasked": Row(fault=Fault(status=304), unknown=502, known=WHOLE, file=502, metadata=502),
+    "answers 304 for something else": invalid(Fault(status=304, headers={"ETag": '"else"'})),
     "answers 999": unavailable(raw("HTTP/1.1 999 What\nContent-Length: 0")),
     "redirects in a circle": Row(
         fault=Fault(redirect="/simple/unknown/"), unknown=502, known=OLD, file=502, metadata=502
@@ -141,6 +142,9 @@ BODIES = {
     "speaks HTTP/1.0, and is cut": Row(
         fault=Fault(http10=True, cut_at=20), unknown=502, known=OLD, file=CUT, metadata=502
     ),
+    "speaks HTTP/1.0, and is cut in HTML": invalid(
+        Fault(http10=True, body=PAGE_IN_HTML, content_type="text/html", cut_at=60), file=CUT
+    ),
     "cannot count its chunks": unavailable(raw(CHUNKED, b"zz\r\n{}\r\n0\r\n\r\n")),
     "sends a negative chunk": unavailable(raw(CHUNKED, b"-2\r\n{}\r\n0\r\n\r\n")),
     "sends a chunk without end": unavailable(raw(CHUNKED, b"ffffffffffffffff\r\n{}"), file=CUT),
@@ -167,6 +171,11 @@ CONTENTS = {
     "sends nothing as HTML": invalid(Fault(body=b"", content_type="text/html")),
     "sends nought bytes": invalid(Fault(body=bytes(len(SDIST) + 5), content_type=JSON), file=CUT, metadata=CUT),
     "sends half a page": invalid(Fault(body=b'{"meta": {"api-version": "1.0"}, "files": [', content_type=JSON)),
+    "sends an error page": invalid(Fault(body=b"<html><body>Try again later.</body></html>", content_type="text/html")),
+    "wants somebody to sign in": invalid(Fault(body=SIGN_IN, content_type="text/html")),
+    "sends a page of another project": invalid(
+        Fault(body=b'{"meta": {"api-version": "1.0"}, "name": "another", "files": []}', content_type=JSON)
+    ),
     "speaks version 2": invalid(
         Fault(body=b'{"meta": {"api-version": "2.0"}, "name": "x", "files": []}', content_type=JSON)
     ),
@@ -176,7 +185,7 @@ ROWS = CONNECTIONS | STATUSES | BODIES | CODINGS | CONTENTS
 
 @pytest.fixture
 def upstream(pypi, tmp_path, monkeypatch) -> FakePyPI:
-    monkeypatch.setattr(download, "RESUME_PAUSE", 0.01)
+    monkeypatch.setattr(arrival, "RESUME_PAUSE", 0.001)
     for project in ("known", "unknown", "files"):
         wheel = make_wheel(tmp_path, name=project)
         pypi.add(project, f"{project}-1.0.tar.gz", SDIST + project.encode())

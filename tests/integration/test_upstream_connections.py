@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.fakes.certificate import unfit_contexts
+from tests.fakes.certificate import server_context, unfit_contexts
 from tests.fakes.faults import Fault
 from tests.fakes.pypi import FakePyPI
 from tests.integration.assembled import JSON, serving
@@ -208,25 +208,27 @@ async def test_a_retry_after_of_a_second_is_waited_for_and_then_all_is_well(pypi
 
 @pytest.mark.parametrize("what", ["nobody vouches for it", "it is another host's", "it has expired"])
 async def test_a_certificate_that_does_not_fit(tmp_path: Path, what: str) -> None:
-    context, trusted = unfit_contexts(tmp_path)[what]
-    with FakePyPI() as pypi:
+    unfit, trusted = unfit_contexts(tmp_path)[what]
+    fit, _ = server_context(tmp_path)
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes((tmp_path / "certificate.pem").read_bytes() + trusted.read_bytes())
+    with FakePyPI(tls=fit) as pypi:
         pypi.add("demo", "demo-1.0.tar.gz", b"x")
         pypi.add("other", "other-1.0.tar.gz", b"x")
-        async with serving(pypi.simple, tmp_path) as site:
+        async with serving(pypi.simple, tmp_path, upstream__ca_file=bundle, upstream__retries=2) as site:
             good = await site.ask("/simple/demo/", Accept=JSON)
-        pypi.stop()
-        pypi.tls = context
-        pypi.start()
-        pypi.forget_requests()
-        settings = {"upstream__ca_file": trusted, "upstream__retries": 2}
-        async with serving(pypi.simple, tmp_path, **settings) as site:
+            assert good.status == 200
+            pypi.stop()
+            pypi.tls = unfit
+            pypi.start()
+            pypi.forget_requests()
             unknown = await site.ask("/simple/other/", Accept=JSON)
             assert unknown.status == 503
             assert "certificate" in unknown.sentence
-            assert not pypi.requests
             stale = await site.ask("/simple/demo/", Accept=JSON)
             assert (stale.status, stale.body) == (200, good.body)
             assert stale.headers["X-Buildthrough-Cache"].startswith("stale; age=")
+            assert not pypi.requests
 
 
 async def test_an_upstream_that_refuses_connections(pypi: FakePyPI, tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from buildthrough.proxy.errors import StorageFault
+from buildthrough.proxy.page_answer import PageAnswer
 from buildthrough.proxy.pages import PageStore
-from buildthrough.proxy.upstream import PageAnswer
 
 if TYPE_CHECKING:
     from pathlib import Path
