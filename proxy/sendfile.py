@@ -16,17 +16,20 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self
 
 from buildthrough.proxy.errors import StorageFault
+from buildthrough.proxy.page_cache import at_hand, bring
+from buildthrough.proxy.ranges import Part
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterator
 
     from aiohttp import web
     from aiohttp.abc import AbstractStreamWriter
 
-    from buildthrough.proxy.ranges import Part
-
 SLICE: Final = 1 << 20
-"""Bytes per system call: what lies on a cold disk holds the loop for so long and no longer."""
+"""Bytes per system call: nobody else is served in the meantime."""
+FIRST_WINDOW: Final = 512 << 10
+WINDOW: Final = 8 << 20
+"""Bytes that are read from the disk at once where they are not in the page cache."""
 STALL_SECONDS: Final = 120.0
 """A client that takes no byte for so long is cut."""
 LOOK_SECONDS: Final = 5.0
@@ -87,7 +90,10 @@ class Body:
             raise ConnectionResetError("the client left")
         if self._out is None:
             self._out = os.dup(transport.get_extra_info("socket").fileno())
-        await _Sending(transport, self._out, descriptor, part, self._stall).run()
+        for window in _windows(part):
+            if not at_hand(descriptor, window):
+                await asyncio.to_thread(bring, descriptor, window)
+            await _Sending(transport, self._out, descriptor, window, self._stall).run()
         self._writer.output_size += part.end - part.begin
 
     async def _copy(self, descriptor: int, part: Part) -> None:
@@ -101,8 +107,17 @@ class Body:
             await self.write(data)
 
 
+def _windows(part: Part) -> Iterator[Part]:
+    """Divide a part into what is looked for in the page cache at once: little at first, so that it begins soon."""
+    begin, size = part.begin, FIRST_WINDOW
+    while begin < part.end:
+        end = min(begin + size, part.end)
+        yield Part(begin=begin, end=end)
+        begin, size = end, min(2 * size, WINDOW)
+
+
 class _Sending:
-    """One body on its way."""
+    """Part of a body on its way."""
 
     def __init__(self, transport: asyncio.Transport, out: int, source: int, part: Part, stall: float) -> None:
         self._transport = transport

@@ -7,7 +7,7 @@ import os
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 
 from buildthrough.proxy import freshness
 from buildthrough.proxy.blobs import Blob
@@ -41,7 +41,9 @@ async def send(
 
     A client that takes no byte for ``stall_seconds`` is cut. Raise `ProxyError` for what fails before the first byte.
     """
-    if isinstance(source, Download) and source.kept is None:
+    # A client of HTTP/1.0 that is not told the size takes a cut for the end: it waits until the size is known.
+    must_wait = isinstance(source, Download) and source.size is None and request.version < HttpVersion11
+    if isinstance(source, Download) and source.kept is None and not must_wait:
         return await _send_download(
             request, source, sha256=sha256, content_type=content_type, headers=headers, stall_seconds=stall_seconds
         )

@@ -19,6 +19,8 @@ from buildthrough.proxy import arrival
 from buildthrough.proxy.blobs import Blob, LocalBlobs
 from buildthrough.proxy.download import WITHHELD
 from buildthrough.proxy.downloads import Downloads
+from buildthrough.proxy.page_cache import at_hand
+from buildthrough.proxy.ranges import Part
 from buildthrough.proxy.resource import Resource
 from buildthrough.proxy.sent_file import CACHE_CONTROL, LEFT, outcome
 from buildthrough.proxy.transfer import send
@@ -464,5 +466,58 @@ def test_a_kept_file_that_becomes_shorter_is_our_fault(runner: Any, tmp_path: Pa
             with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
                 await client.ask("/kept/big")
             assert await server.outcome() == 507
+
+    runner(scenario)
+
+
+def test_the_event_loop_never_waits_for_the_disk(runner: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "cold"
+    path.write_bytes(BIG * 4)
+    descriptor = os.open(path, os.O_RDWR)
+    os.fsync(descriptor)
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    whole = Part(begin=0, end=len(BIG) * 4)
+    if at_hand(descriptor, whole):
+        pytest.skip("this file system does not tell what is in the page cache")
+    found: list[bool] = []
+    real = os.sendfile
+
+    def sendfile(out: int, source: int, offset: int, count: int) -> int:
+        found.append(at_hand(source, Part(begin=offset, end=offset + count)))
+        return real(out, source, offset, count)
+
+    async def scenario() -> None:
+        async with Server(tmp_path) as server, Client(server.port) as client:
+            server.kept["big"] = Blob(sha256="a" * 64, size=len(BIG) * 4, path=path)
+            monkeypatch.setattr(os, "sendfile", sendfile)
+            assert (await client.ask("/kept/big"))[2] == BIG * 4
+            assert len(found) > 10
+            assert all(found)
+
+    try:
+        runner(scenario)
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize("fault", [False, True])
+def test_an_old_client_never_takes_a_cut_for_the_end(runner: Any, tmp_path: Path, fault: bool) -> None:
+    """HTTP/1.0, as some reverse proxies speak it, has no chunks: without a length the end is the end of the stream."""
+
+    async def scenario() -> None:
+        server = Server(tmp_path)
+        server.upstream.tells_size, server.size = False, None
+        if fault:
+            server.sha256 = "0" * 64
+        async with server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(b"GET /arriving HTTP/1.0\r\nHost: x\r\n\r\n")
+            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+            writer.close()
+            if fault:
+                assert b" 200 " not in head
+            else:
+                assert f"content-length: {len(BIG)}".encode() in head.lower()
+                assert body == BIG
 
     runner(scenario)
