@@ -6,7 +6,9 @@ import base64
 
 import pytest
 from tests.e2e.server import JSON
+from tests.fakes.certificate import make_certificate, server_context
 from tests.fakes.faults import Fault
+from tests.fakes.proxy import forwarding_thread
 from tests.fakes.pypi import FakePyPI
 from tests.fakes.sdists import needy_sdist
 from tests.fakes.wheels import make_wheel
@@ -134,6 +136,41 @@ def test_builds_take_their_requirements_from_where_they_belong(before_both, acme
     assert "acme_backend-1.0-py3-none-any.whl" in server.build_log(build["id"])
     assert pypi.count("/simple/acme-*") == 0
     assert pypi.count("/packages/*") == 0
+
+
+def test_through_a_proxy_to_an_index_that_wants_a_certificate(servers, client, tmp_path):
+    """The server's own event loop tunnels and shows the certificate; nothing goes past the proxy."""
+    certificate, key = make_certificate(tmp_path, "client")
+    tls, _ = server_context(tmp_path, clients=certificate)
+    login = "Basic " + base64.b64encode(b"me:word").decode()
+    with FakePyPI(tls=tls, authorization="Bearer t0ken") as index, forwarding_thread(login) as proxy:
+        add(index, tmp_path, "demo", "1.0")
+        settings = {
+            "BUILDTHROUGH_UPSTREAM__TOKEN": "t0ken",
+            "BUILDTHROUGH_UPSTREAM__CLIENT_CERT": str(certificate),
+            "BUILDTHROUGH_UPSTREAM__CLIENT_KEY": str(key),
+            "BUILDTHROUGH_UPSTREAM__CA_FILE": str(tmp_path / "certificate.pem"),
+            "https_proxy": f"http://me:word@127.0.0.1:{proxy.port}",
+            "no_proxy": "",
+            "NO_PROXY": "",
+        }
+        server = servers(upstream=index.simple, environment=settings).start()
+        done = client.pip("install", "demo", index=server.simple)
+        assert done.returncode == 0, done.stderr
+        assert set(index.certificates) == {"client"}
+        assert proxy.asked
+        assert all(line.startswith("CONNECT ") for line in proxy.asked)
+        assert "t0ken" not in "".join(proxy.heads)
+        asked = len(index.requests)
+        proxy.authorization = "Basic other"
+        assert server.ask("/simple/demo/").status == 200
+        assert server.ask("/simple/unknown/").status in {404, 503}
+        server.stop()
+        server.start()
+        answer = server.ask("/simple/unknown/")
+        assert answer.status == 503
+        assert b"proxy" in answer.body
+        assert len(index.requests) <= asked + 2
 
 
 def test_secrets_show_nowhere(servers, acme, pypi, tmp_path):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
+import threading
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
+from queue import Queue
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,3 +74,24 @@ async def forwarding(authorization: str | None = None) -> AsyncIterator[Forwarde
         yield forwarder
     finally:
         server.close()
+
+
+@contextmanager
+def forwarding_thread(authorization: str | None = None) -> Iterator[Forwarder]:
+    """Run a proxy in a thread of its own, for tests that block."""
+    ready: Queue[tuple[Forwarder, asyncio.AbstractEventLoop, asyncio.Event]] = Queue()
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        async with forwarding(authorization) as forwarder:
+            ready.put((forwarder, asyncio.get_running_loop(), stop))
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(run()), name="proxy", daemon=True)
+    thread.start()
+    forwarder, loop, stop = ready.get(timeout=10)
+    try:
+        yield forwarder
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(10)
