@@ -195,11 +195,12 @@ class CurrentPages:
         self, project: str, current: Current, rendering: Rendering, rendered: Rendered, *, store: bool = True
     ) -> None:
         """Keep a rendering: in memory, and for the time after a restart in the store."""
-        if len(current.renders) >= _MOST_RENDERS:
-            current.renders.pop(next(iter(current.renders)))
+        gone = current.renders.pop(rendering, None)
+        if gone is None and len(current.renders) >= _MOST_RENDERS:
+            gone = current.renders.pop(next(iter(current.renders)))
         current.renders[rendering] = rendered
         if self._shelf.get(project) is current:
-            self._shelf.add_weight(project, len(rendered.body))
+            self._shelf.add_weight(project, len(rendered.body) - (len(gone.body) if gone is not None else 0))
         if store:
             await self._store.put_form(project, rendering.name, rendered.record())
 

@@ -65,6 +65,8 @@ class ProjectFiles:
     """PEP 792 status, for example ``quarantined``."""
     upstream: str = ""
     """Which of several upstreams lists them. Empty where there is one."""
+    foreign: frozenset[str] = frozenset()
+    """Names of files that are not among the entries: their URLs stay upstream's, nothing can be said of them here."""
 
 
 @lru_cache(maxsize=65536)

@@ -32,6 +32,8 @@ class ReleaseFile(NamedTuple):
     """What points it at us."""
     sha256: str | None
     upload_time: str | None
+    is_ours: bool
+    """Whether we serve it under a URL of ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +156,7 @@ class _Reader:
             edits=edits,
             sha256=clean_hashes(value.get("digests")).get("sha256"),
             upload_time=uploaded if isinstance(uploaded, str) and uploaded else None,
+            is_ours=new is not None and new[1],
         )
         return found, end
 

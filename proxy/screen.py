@@ -1,6 +1,7 @@
 """Which files of a project are not shown, and why: by the operator's rules, and by a cut-off. Pure.
 
-One rule for pages, files and builds alike. Where something has to be known and is not, the file is hidden.
+One rule for pages, files and builds alike. Where something has to be known and is not, the file is hidden; so is one
+whose URL stays upstream's, since no rule could be kept there.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ class Screen:
         if rules.refusal is not None or rules.has_versions:
             told = ((entry.filename, rules.file_refusal(entry.filename)) for entry in files.entries)
             self._refused = {name: sentence for name, sentence in told if sentence is not None}
+        self._foreign = files.foreign
         self._timeline = _timeline(files, times or {})
         self._sets: OrderedDict[int, tuple[frozenset[str], str]] = OrderedDict()
 
@@ -94,6 +96,8 @@ class Screen:
         refused = self._refused.get(filename)
         if refused is not None:
             return refused
+        if filename in self._foreign:
+            return f"{filename} is hidden: under rules and cut-offs, only what is served from here is shown."
         before = f"only what was uploaded before {written(hidden.moment)} is shown" if hidden.moment else "it is hidden"
         if filename in self._timeline.unknown:
             return f"{filename} is hidden by a cut-off: nobody says when it was uploaded, and {before}."
@@ -107,7 +111,7 @@ class Screen:
         """Return the hidden names, and what tells them from others, where so many of the timeline are shown."""
         found = self._sets.get(shown)
         if found is None:
-            names = frozenset(self._refused)
+            names = frozenset(self._refused) | self._foreign
             if shown != _NO_CUTOFF:
                 names |= self._timeline.unknown
                 names |= frozenset(self._timeline.names[shown:])

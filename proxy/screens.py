@@ -123,8 +123,11 @@ class Screens:
             )
             for files in document.lists
             for one in files
+            if one.is_ours
         )
-        screen = Screen(ProjectFiles(project=document.project, entries=entries), self._of(document.project))
+        foreign = frozenset(one.filename for files in document.lists for one in files if not one.is_ours)
+        listed = ProjectFiles(project=document.project, entries=entries, foreign=foreign)
+        screen = Screen(listed, self._of(document.project))
         return Screened(screen, screen.hidden(self._limit(None)))
 
     def _limit(self, cutoff: datetime | None) -> datetime | None:

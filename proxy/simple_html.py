@@ -127,6 +127,7 @@ def read(text: str, url: str, project: str) -> HtmlDocument:
     base, edits = _base(text, url)
     places: dict[str, str] = {}
     entries: list[Entry] = []
+    foreign: set[str] = set()
     meta: dict[str, str] = {}
     proven, last, end = False, -1, None
     for tag in tags(text):
@@ -138,6 +139,8 @@ def read(text: str, url: str, project: str) -> HtmlDocument:
                 edits += _edits(found)
                 if found.ours:
                     entries.append(_entry(found))
+                elif found.is_file:
+                    foreign.add(found.place.filename)
         elif tag.name == "meta":
             named = attributes(text, tag)
             if "name" in named and "content" in named:
@@ -152,7 +155,7 @@ def read(text: str, url: str, project: str) -> HtmlDocument:
     return HtmlDocument(
         text=text,
         base=base,
-        files=ProjectFiles(project=project, entries=tuple(entries), status=status or None),
+        files=ProjectFiles(project=project, entries=tuple(entries), status=status or None, foreign=frozenset(foreign)),
         edits=tuple(sorted(edits)),
         insert_at=len(text) if end is None or end < last else end,
         separator=_style(text, last),

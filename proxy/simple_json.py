@@ -41,9 +41,16 @@ class JsonDocument:
     @cached_property
     def files(self) -> ProjectFiles:
         """What the page lists. A quarter of a second for the longest pages: it belongs into a thread."""
-        entries = (self._entry(number, value) for number, value in enumerate(self._values()))
+        entries: list[Entry] = []
+        foreign: set[str] = set()
+        for number, value in enumerate(self._values()):
+            entry = self._entry(number, value)
+            if entry is None:
+                foreign.add(str(value["filename"]))
+            else:
+                entries.append(entry)
         return ProjectFiles(
-            project=self.project, entries=tuple(one for one in entries if one is not None), status=self.status
+            project=self.project, entries=tuple(entries), status=self.status, foreign=frozenset(foreign)
         )
 
     @cached_property

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import urllib.request
 
 import pytest
+from tests.fakes.faults import Fault
+from tests.fakes.pypi import FakePyPI
 from tests.fakes.sandbox import FakeSandbox, Sleep
 from tests.fakes.sdists import pure_sdist
 from tests.fakes.wheels import make_wheel
@@ -71,6 +74,29 @@ async def test_denied_versions_vanish(demo, tmp_path, wanted):
             assert answer.sentence == f"{filename} is denied here by the rule demo<2: a leak."
         assert (await site.ask(f"/files/demo/{demo.file('demo-1.0-py3-none-any.whl').path}.metadata")).status == 403
         assert (await site.ask(f"/files/demo/{demo.file(SDISTS[1]).path}")).status == 200
+
+
+@pytest.mark.parametrize("wanted", [JSON, HTML])
+@pytest.mark.parametrize("form", ["json", "html"])
+async def test_what_is_not_served_from_here_is_hidden_under_rules(tmp_path, form, wanted):
+    """Its URL would stay upstream's, where no rule holds."""
+    with FakePyPI(form=form) as pypi:
+        pypi.add("demo", "demo-2.0.tar.gz", b"two")
+        pypi.add("demo", "demo-3.0.tar.gz", b"three")
+        path = pypi.file("demo-3.0.tar.gz").path
+        page = (await asyncio.to_thread(fetch, f"{pypi.simple}demo/")).replace(path, f"a//{path}")
+        content_type = JSON if form == "json" else HTML
+        pypi.fault("/simple/demo/", Fault(status=200, body=page.encode(), content_type=content_type))
+        async with serving(pypi.simple, tmp_path / "free") as site:
+            assert b"demo-3.0" in (await site.ask("/simple/demo/", Accept=wanted)).body
+        async with denying(pypi, tmp_path / "ruled", "demo<1 # old") as site:
+            body = (await site.ask("/simple/demo/", Accept=wanted)).body
+            assert (b"demo-2.0" in body, b"demo-3.0" in body) == (True, False)
+
+
+def fetch(url):
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url) as answer:
+        return answer.read().decode()
 
 
 async def test_the_rest_of_the_page_is_byte_identical(demo, tmp_path):
