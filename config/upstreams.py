@@ -64,6 +64,9 @@ def assemble(names: tuple[str, ...], found: Mapping[str, Found]) -> tuple[NamedU
                 f"upstream.{name} ({item.source}) and [{TABLE}.{names[0]}] cannot both be: "
                 f"with several upstreams each has its own {name}, in [{TABLE}.<name>]."
             )
+    for name in names:
+        if f"{TABLE}.{name}.url" not in found:  # left out by mistake, it would be PyPI in a private index's place
+            raise SettingsError(f'[{TABLE}.{name}] has no url: write its address, or url = "" for PyPI.')
     made = tuple(_one(name, found) for name in names or ("",))
     for upstream in made:
         _check(upstream)

@@ -218,7 +218,7 @@ def test_the_examples_load(tmp_path):
         assert len(changed) > 3
 
 
-TWO = '[upstreams.acme]\nurl = "https://packages.example.org/simple/"\n[upstreams.pypi]\n'
+TWO = '[upstreams.acme]\nurl = "https://packages.example.org/simple/"\n[upstreams.pypi]\nurl = ""\n'
 
 
 def test_without_names_there_is_one_upstream(tmp_path):
@@ -233,7 +233,7 @@ def test_upstreams_keep_their_order_and_take_over_what_is_not_their_own(tmp_path
     text = (
         '[upstreams.zeta]\nurl = "https://z.example.org/"\nread_seconds = 7\nprojects = ["Zeta_*"]\n'
         "pinned_only = true\n"
-        '[upstream]\nca_file = "/ca.pem"\nread_seconds = 3\n[upstreams.alpha-1]\n'
+        '[upstream]\nca_file = "/ca.pem"\nread_seconds = 3\n[upstreams.alpha-1]\nurl = ""\n'
     )
     environment = {"BUILDTHROUGH_UPSTREAMS__ALPHA_1__TOKEN": "t0ken", "BUILDTHROUGH_UPSTREAM__RETRIES": "9"}
     loaded = settings(tmp_path, text, environment)
@@ -253,13 +253,14 @@ def test_upstreams_keep_their_order_and_take_over_what_is_not_their_own(tmp_path
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (TWO + "urll = 'x'", ["upstreams.pypi.urll", "buildthrough.toml:4", "did you mean"]),
-        (TWO + "page_ttl = 3", ["upstreams.pypi.page_ttl", "buildthrough.toml:4"]),
-        (TWO + "retries = 'x'", ["upstreams.pypi.retries", "whole number", "buildthrough.toml:4"]),
+        (TWO + "urll = 'x'", ["upstreams.pypi.urll", "buildthrough.toml:5", "did you mean"]),
+        (TWO + "page_ttl = 3", ["upstreams.pypi.page_ttl", "buildthrough.toml:5"]),
+        (TWO + "retries = 'x'", ["upstreams.pypi.retries", "whole number", "buildthrough.toml:5"]),
         (TWO + "projects = ['a/b']", ["upstreams.pypi.projects", "acme-*"]),
         (TWO + "pinned_only = true", ["upstreams.pypi.pinned_only", "projects"]),
-        (TWO + "[upstream]\nurl = 'https://example.org/'", ["upstream.url", "upstreams.acme", "buildthrough.toml:5"]),
+        (TWO + "[upstream]\nurl = 'https://example.org/'", ["upstream.url", "upstreams.acme", "buildthrough.toml:6"]),
         (TWO + "[upstream]\ntoken = 's3cret'", ["upstream.token", "upstreams.acme"]),
+        ("[upstreams.acme]\nretries = 3", ["[upstreams.acme]", "url"]),
         ("[upstreams.'A B']\n", ["upstreams.A B", "lower-case"]),
         ("[upstreams]\nurl = 'https://example.org/'", ["upstreams.url", "[upstreams.url]"]),
         ("upstreams = 3", ["[upstreams.<name>]"]),
