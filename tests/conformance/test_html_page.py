@@ -47,11 +47,14 @@ async def test_derived_html_says_what_json_says(pypi, site, sdist, upstream_whee
         "provenance": "https://example.org/p?a=1&b=2",
     }
     pypi.add("demo", "demo-0.9.tar.gz", b"old", extra=hostile)
+    status = {"status": "archived", "reason": 'no <b>more</b> "time"'}
+    pypi.projects["demo"].extra["project-status"] = status
     page = (await ask(site)).body
     assert b"<b>" not in page
     links = Links(page)
     assert links.meta["pypi:repository-version"] == "1.4"
-    assert links.meta["pypi:project-status"] == "active"
+    assert links.meta["pypi:project-status"] == "archived"
+    assert links.meta["pypi:project-status-reason"] == status["reason"]
     old = links.found["demo-0.9.tar.gz"]
     assert old["data-requires-python"] == hostile["requires-python"]
     assert old["data-yanked"] == hostile["yanked"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.e2e.clients import Client, make_client, pip_user_agent
 from tests.e2e.server import Server
+from tests.e2e.tools import Installer, make_installer
 from tests.e2e.world import World
 from tests.fakes.pypi import FakePyPI
 from tests.fakes.wheels import make_wheel
@@ -81,3 +82,14 @@ def world(pip_agent: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             server.stop()
         finally:
             server.close()
+
+
+@pytest.fixture
+def installers(tmp_path: Path, offline: dict[str, str]) -> Callable[..., Installer]:
+    """Make environments for a client, with a cache of their own or a given one."""
+    count = iter(range(1000))
+
+    def make(tool: str, **options) -> Installer:
+        return make_installer(tmp_path / f"machine{next(count)}", offline, tool, **options)
+
+    return make

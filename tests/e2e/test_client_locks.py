@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 
 import pytest
-from tests.e2e.tools import PDM, POETRY, UVS, make_project
+from tests.e2e.tools import INSTALLERS, PDM, POETRY, UVS, make_project
 from tests.e2e.world import module, ok, refused
 
 
@@ -84,6 +84,23 @@ def test_a_lock_of_uv_takes_no_wheel_that_came_later(world, projects, tool):
     ok(project.run("sync", "--locked"))
     ok(project.run("lock", "--upgrade"))
     assert digest in project.lock_text()
+
+
+def test_a_standard_lock_file_of_pip_is_installed_by_uv_from_its_urls(world, installers):
+    """``pylock.toml`` (PEP 751) holds our URL and the digest of what was chosen; nobody asks for a page again."""
+    (pip,) = (tool for tool in INSTALLERS if tool.startswith("pip-26"))
+    (uv,) = (tool for tool in UVS if tool.startswith("uv-0.13"))
+    machine = installers(pip)
+    lock = machine.client.folder / "pylock.toml"
+    ok(machine.run("lock", "shared", "--output", str(lock), index=world.index))
+    filename, digest = built_of(world, "shared")
+    (package,) = tomllib.loads(lock.read_text())["packages"]
+    (wheel,) = package["wheels"]
+    assert wheel["url"] == world.server.listed("shared")[filename]["url"]
+    assert wheel["hashes"] == {"sha256": digest}
+    other = installers(uv)
+    ok(other.install("-r", str(lock), index="http://127.0.0.1:1/simple/"))
+    assert other.client.check("shared", "BUILD") == world.number("shared", filename)
 
 
 def test_poetry_adds_locks_and_installs(world, projects):

@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from tests.e2e.tools import INSTALLERS, make_installer
+from tests.e2e.tools import INSTALLERS
 from tests.e2e.world import module, ok, refused
 from tests.fakes.faults import Fault
 from tests.fakes.wheels import make_wheel
 
 BINARY = ("--only-binary", ":all:")
-
-
-@pytest.fixture
-def installers(tmp_path, offline):
-    """Make environments for a client, with a cache of their own or a given one."""
-    count = iter(range(1000))
-
-    def make(tool, **options):
-        return make_installer(tmp_path / f"machine{next(count)}", offline, tool, **options)
-
-    return make
 
 
 @pytest.mark.parametrize("tool", INSTALLERS)

@@ -49,24 +49,30 @@ class Installer:
         self, *arguments: str, index: str, also: str | None = None, retries: int | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run ``install`` from an index, and from another where the first does not have it."""
+        return self.run("install", *arguments, index=index, also=also, retries=retries)
+
+    def run(
+        self, verb: str, *arguments: str, index: str, also: str | None = None, retries: int | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run another command of pip, or of ``uv pip``."""
         is_pip = self.tool.startswith("pip-")
-        command = self._pip(index, also) if is_pip else self._uv(index, also)
+        command = self._pip(verb, index, also) if is_pip else self._uv(verb, index, also)
         variables = {**self.client.variables, "PIP_CACHE_DIR": str(self.cache), "UV_CACHE_DIR": str(self.cache)}
         del variables["PIP_NO_CACHE_DIR"]
         if retries is not None:
             variables["PIP_RETRIES"] = variables["UV_HTTP_RETRIES"] = str(retries)
         return self.client.run(*command, *arguments, variables=variables)
 
-    def _pip(self, index: str, also: str | None) -> list[str]:
+    def _pip(self, verb: str, index: str, also: str | None) -> list[str]:
         more = [] if also is None else ["--extra-index-url", also]
         python = program(self.tool, "python")
         # Plain HTTP is cached from hosts alone that pip is told to trust.
         more += ["--trusted-host", "127.0.0.1"]
-        return [python, "-m", "pip", "--python", self.client.python, "install", "--index-url", index, *more]
+        return [python, "-m", "pip", "--python", self.client.python, verb, "--index-url", index, *more]
 
-    def _uv(self, index: str, also: str | None) -> list[str]:
+    def _uv(self, verb: str, index: str, also: str | None) -> list[str]:
         more = ["--default-index", index] if also is None else ["--index", index, "--default-index", also]
-        return [program(self.tool, "uv"), "pip", "install", "--python", self.client.python, *more]
+        return [program(self.tool, "uv"), "pip", verb, "--python", self.client.python, *more]
 
 
 def make_installer(folder: Path, variables: Mapping[str, str], tool: str, *, cache: Path | None = None) -> Installer:
