@@ -73,6 +73,8 @@ class Fault:
     """Speak HTTP/1.0: where the connection ends the body ends, cut or not."""
     dribble: tuple[int, float] | None = None
     """Send so many bytes, then wait so many seconds, over and over."""
+    stall: tuple[int, float] | None = None
+    """Where in the body to say nothing for so many seconds."""
     gate: Gate | None = None
     gate_at: int = 0
     """Wait at the gate after so many bytes of the body."""
@@ -194,6 +196,8 @@ async def _write(request: web.BaseRequest, response: web.StreamResponse, plan: _
                 take = min(take, fault.cut_at - sent)
             if fault.gate is not None and sent >= fault.gate_at:
                 await fault.gate.pass_through()
+            if fault.stall is not None and sent <= fault.stall[0] < sent + take:
+                await asyncio.sleep(fault.stall[1])
             if take <= 0:
                 await asyncio.sleep(0.05)  # what was written before has left
                 _abort(request)

@@ -88,7 +88,7 @@ class Site:
         self.url = url
         self.store = store
         self.folder = folder
-        self._session = session
+        self.session = session
 
     @property
     def port(self) -> int:
@@ -102,7 +102,7 @@ class Site:
         """Send a request with just these headers (``If_None_Match``) and a path as it is; follow nothing."""
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         url = URL(urljoin(self.url, path), encoded=True)
-        async with self._session.request(method, url, data=data, headers=given, allow_redirects=False) as response:
+        async with self.session.request(method, url, data=data, headers=given, allow_redirects=False) as response:
             body = await response.read() if read else b""
             return Answer(status=response.status, headers=response.headers.copy(), body=body)
 
