@@ -134,6 +134,7 @@ class NamedUpstream:
     retries: Annotated[int, Between(0, 20)]
     max_page_bytes: Bytes
     user_agent_contact: Annotated[str, Line()]
+    exclude_newer: Annotated[str, Line()]
     name: str = ""
     """Empty where there is no ``[upstreams.<name>]``, so that ``[upstream]`` is the only one."""
 

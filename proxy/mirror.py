@@ -198,8 +198,13 @@ class Mirror:
     async def _look(self, project: str, current: Current, cutoff: datetime | None = None) -> Screened:
         if self._screens.is_open(project, cutoff):
             return ALL
+        head = current.head
         return await self._screens.look(
-            project, current.head.digest, lambda: self._current.files(project, current), cutoff
+            project,
+            head.digest,
+            lambda: self._current.files(project, current),
+            upstream=head.upstream,
+            cutoff=cutoff,
         )
 
     async def _resource(self, project: str, path: str, cutoff: datetime | None) -> tuple[Current, Resource, Entry]:

@@ -115,7 +115,9 @@ class Releases:
         """
         is_open = screens.is_open(project)
         release, freshness = await self.get(project, version)
-        screened = ALL if is_open else await asyncio.to_thread(screens.look_at_release, release.document)
+        screened = (
+            ALL if is_open else await asyncio.to_thread(screens.look_at_release, release.document, release.upstream)
+        )
         hidden = screened.hidden.names
         if version is not None and hidden and hidden >= release.document.filenames:
             screened.check(min(hidden))
@@ -246,6 +248,10 @@ def _read(answer: PageAnswer, key: Key, checked: float) -> Release:
         upstream=answer.upstream,
         checked=checked,
     )
+
+
+def _is_older(taken: Release, known: Release) -> bool:
+    return taken.upstream == known.upstream and is_older(taken.last_serial, known.last_serial)
 
 
 def _render(document: ReleaseDocument, root: str, coding: Coding, hidden: frozenset[str]) -> Rendered:

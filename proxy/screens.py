@@ -20,7 +20,7 @@ from buildthrough.proxy.screen import NOTHING, Screen
 from buildthrough.proxy.shelf import Shelf
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from buildthrough.proxy.cutoff import Cutoff
     from buildthrough.proxy.policy import ProjectRules, Rules
@@ -66,9 +66,10 @@ ALL = Screened(None, NOTHING)
 class Screens:
     """The rules, the cut-off that always holds, and what was found out about pages under them."""
 
-    def __init__(self, *, rules: Rules, cutoff: Cutoff | None, releases: Releases, memory_bytes: int) -> None:
+    def __init__(self, *, rules: Rules, cutoffs: Mapping[str, Cutoff], releases: Releases, memory_bytes: int) -> None:
+        """Take the rules, and the cut-offs that always hold by the upstreams' names."""
         self._has_rules = bool(rules)
-        self._cutoff = cutoff
+        self._cutoffs = cutoffs
         self._releases = releases
         self._shelf: Shelf[tuple[str, bool], tuple[_Key, Screen]] = Shelf(memory_bytes)
         self._flights: Flights[_Key, tuple[_Key, Screen]] = Flights()
@@ -88,20 +89,25 @@ class Screens:
     def is_open(self, project: str, cutoff: datetime | None = None) -> bool:
         """Whether nothing can be hidden of a project. Raise `Denied` where all of it is refused."""
         self.admit(project)
-        if cutoff is not None or self._cutoff is not None:
-            return False
-        return not (self._has_rules and self._of(project).has_versions)
+        return cutoff is None and not self._cutoffs and not self._tells_versions(project)
 
     async def look(
-        self, project: str, digest: str, files: Callable[[], Awaitable[ProjectFiles]], cutoff: datetime | None = None
+        self,
+        project: str,
+        digest: str,
+        files: Callable[[], Awaitable[ProjectFiles]],
+        *,
+        upstream: str = "",
+        cutoff: datetime | None = None,
     ) -> Screened:
-        """Return what is hidden of the page with this digest, under a cut-off beside the one that always holds.
+        """Return what is hidden of an upstream's page with this digest, under a cut-off beside its own.
 
         Raise `Denied` where the project is refused, or where a cut-off holds and nobody knows any time of upload.
         """
-        if self.is_open(project, cutoff):
+        self.admit(project)
+        limit = self._limit(upstream, cutoff)
+        if limit is None and not self._tells_versions(project):
             return ALL
-        limit = self._limit(cutoff)
         screen = await self._screen(project, digest, files, None)
         if limit is not None and screen.lacks_times:
             screen = await self._with_times(project, digest, files, screen)
@@ -109,9 +115,11 @@ class Screens:
             return Screened(screen, screen.hidden(limit))
         return Screened(screen, await asyncio.to_thread(screen.hidden, limit))
 
-    def look_at_release(self, document: ReleaseDocument) -> Screened:
+    def look_at_release(self, document: ReleaseDocument, upstream: str) -> Screened:
         """Return what is hidden of what the JSON API answered. Blocks for a moment: it belongs into a thread."""
-        if self.is_open(document.project):
+        self.admit(document.project)
+        limit = self._limit(upstream, None)
+        if limit is None and not self._tells_versions(document.project):
             return ALL
         entries = tuple(
             Entry(
@@ -128,14 +136,18 @@ class Screens:
         foreign = frozenset(one.filename for files in document.lists for one in files if not one.is_ours)
         listed = ProjectFiles(project=document.project, entries=entries, foreign=foreign)
         screen = Screen(listed, self._of(document.project))
-        return Screened(screen, screen.hidden(self._limit(None)))
+        return Screened(screen, screen.hidden(limit))
 
-    def _limit(self, cutoff: datetime | None) -> datetime | None:
+    def _tells_versions(self, project: str) -> bool:
+        return self._has_rules and self._of(project).has_versions
+
+    def _limit(self, upstream: str, cutoff: datetime | None) -> datetime | None:
         """Return the earlier of the two."""
-        if self._cutoff is None:
+        always = self._cutoffs.get(upstream)
+        if always is None:
             return cutoff
-        always = self._cutoff.at(datetime.now(UTC))
-        return always if cutoff is None else min(cutoff, always)
+        moment = always.at(datetime.now(UTC))
+        return moment if cutoff is None else min(cutoff, moment)
 
     async def _screen(
         self, project: str, digest: str, files: Callable[[], Awaitable[ProjectFiles]], release: Release | None

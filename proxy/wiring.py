@@ -196,12 +196,17 @@ def _screens(settings: Settings, releases: Releases) -> Screens:
         rules = parse_rules(allow=settings.policy.allow, deny=settings.policy.deny)
     except ValueError as error:
         raise SettingsError(f"In policy.allow or policy.deny, {error}.") from error
-    try:
-        cutoff = parse_cutoff(settings.upstream.exclude_newer)
-    except ValueError as error:
-        raise SettingsError(f"The value of upstream.exclude_newer {error}.") from error
+    cutoffs = {}
+    for upstream in settings.upstreams:
+        try:
+            cutoff = parse_cutoff(upstream.exclude_newer)
+        except ValueError as error:
+            table = f"upstreams.{upstream.name}" if upstream.name else "upstream"
+            raise SettingsError(f"The value of {table}.exclude_newer {error}.") from error
+        if cutoff is not None:
+            cutoffs[upstream.name] = cutoff
     memory = settings.storage.memory_bytes // _SCREENS_SHARE
-    return Screens(rules=rules, cutoff=cutoff, releases=releases, memory_bytes=memory)
+    return Screens(rules=rules, cutoffs=cutoffs, releases=releases, memory_bytes=memory)
 
 
 async def _open_store(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> Store:

@@ -13,6 +13,7 @@ from tests.fakes.sdists import pure_sdist
 from tests.fakes.wheels import make_wheel
 from tests.integration.assembled import HTML, JSON, PIP, serving
 
+from buildthrough.config.schema import SettingsError
 from buildthrough.proxy.cutoff import written
 
 MAY = "2024-05-01T00:00:00Z"
@@ -281,3 +282,25 @@ async def test_nothing_is_built_of_what_is_hidden_and_the_hint_stays(demo, tmp_p
         assert (await site.ask(f"/at/{MAY}/files/demo/{demo.file(OLD).path}", User_Agent=PIP)).status == 200
         await asyncio.sleep(0.2)
         assert (await site.ask("/api/v1/builds")).json["builds"] == []
+
+
+async def test_each_upstream_may_have_its_own(tmp_path):
+    """An index of one's own seldom says when files were uploaded."""
+    with FakePyPI(form="html", json_api=False) as own, FakePyPI() as pypi:
+        own.add("ours", "ours-1.0.tar.gz", b"ours")
+        fill(pypi, tmp_path)
+        tables = (("own", own, ""), ("pypi", pypi, MAY))
+        (tmp_path / "buildthrough.toml").write_text(
+            "\n".join(f'[upstreams.{name}]\nurl = "{one.simple}"\nexclude_newer = "{at}"' for name, one, at in tables)
+        )
+        async with serving("", tmp_path) as site:
+            assert await names(site) == [OLD]
+            assert [entry["filename"] for entry in (await site.page("ours"))["files"]] == ["ours-1.0.tar.gz"]
+            assert (await site.ask("/pypi/demo/2.0/json")).status == 403
+            assert (await site.ask(f"/files/ours/{own.file('ours-1.0.tar.gz').path}")).status == 200
+            assert (await site.ask(f"/at/{MAY}/simple/ours/")).status == 403
+        text = (tmp_path / "buildthrough.toml").read_text().replace(MAY, "soon")
+        (tmp_path / "buildthrough.toml").write_text(text)
+        with pytest.raises(SettingsError, match=r"upstreams\.pypi\.exclude_newer must be"):
+            async with serving("", tmp_path):
+                pass
