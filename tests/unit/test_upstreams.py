@@ -16,7 +16,7 @@ from buildthrough.proxy.errors import (
     UpstreamInvalid,
     UpstreamUnavailable,
 )
-from buildthrough.proxy.upstream import PageAnswer
+from buildthrough.proxy.page_answer import PageAnswer
 from buildthrough.proxy.upstreams import Member, Upstreams
 
 TYPE = "application/vnd.pypi.simple.v1+json"
