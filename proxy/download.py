@@ -79,6 +79,7 @@ class Download:
         self._verified = False
         self._released = False
         self._readers = 0
+        self._descriptor: int | None = None
         self._changed = asyncio.Event()
 
     @property
@@ -128,6 +129,9 @@ class Download:
             yield
         finally:
             self._readers -= 1
+            if not self._readers and self._descriptor is not None:
+                os.close(self._descriptor)
+                self._descriptor = None
             self._tell()
 
     async def read(self, offset: int, length: int) -> bytes:
@@ -135,12 +139,14 @@ class Download:
         return await self._writer.read(offset, length)
 
     def descriptor(self) -> int | None:
-        """Return a descriptor of one's own, to be closed, of the file that grows; None where there is none.
+        """Return a descriptor of the file that grows, to be used inside `reading`; None where there is none.
 
-        To be called inside `reading`.
+        It is the readers' own, all of them share it: `discard` takes it from nobody who is sending.
         """
-        number = self._writer.fileno()
-        return None if number is None else os.dup(number)
+        if self._descriptor is None:
+            number = self._writer.fileno()
+            self._descriptor = None if number is None else os.dup(number)
+        return self._descriptor
 
     async def handed_over(self) -> Written:
         """Return what there is of a file that is not kept. To be called inside `reading`."""

@@ -41,15 +41,21 @@ async def send(
 
     A client that takes no byte for ``stall_seconds`` is cut. Raise `ProxyError` for what fails before the first byte.
     """
-    # A client of HTTP/1.0 that is not told the size takes a cut for the end: it waits until the size is known.
-    must_wait = isinstance(source, Download) and source.size is None and request.version < HttpVersion11
-    if isinstance(source, Download) and source.kept is None and not must_wait:
+    if isinstance(source, Download) and source.kept is None and not _must_wait(request, source):
         return await _send_download(
             request, source, sha256=sha256, content_type=content_type, headers=headers, stall_seconds=stall_seconds
         )
     blob = source if isinstance(source, Blob) else await source.finished()
     with blob.reading():
         return await _send_blob(request, blob, content_type, headers, stall_seconds)
+
+
+def _must_wait(request: web.Request, download: Download) -> bool:
+    """Whether a cut would not tell the client that the file is not whole.
+
+    It does not where there is no byte to withhold; nor to a client of HTTP/1.0 that is not told the size.
+    """
+    return download.size == 0 or (download.size is None and request.version < HttpVersion11)
 
 
 async def _send_blob(
@@ -128,23 +134,15 @@ async def _send_pieces(
     body: Body, download: Download, first: Part | bytes | None, pieces: AsyncIterator[Part | bytes]
 ) -> None:
     """Send pieces as they come: what lies in the growing file by the kernel, where that can be."""
-    descriptor: int | None = None
     piece = first
-    try:
-        while piece is not None:
-            if isinstance(piece, bytes):
-                await body.write(piece)
-            else:
-                if descriptor is None and body.takes_files:
-                    descriptor = download.descriptor()
-                if descriptor is not None:
-                    await body.send(descriptor, piece)
-                else:
-                    await _copy(body, download, piece)
-            piece = await anext(pieces, None)
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
+    while piece is not None:
+        if isinstance(piece, bytes):
+            await body.write(piece)
+        elif body.takes_files and (descriptor := download.descriptor()) is not None:
+            await body.send(descriptor, piece)
+        else:
+            await _copy(body, download, piece)
+        piece = await anext(pieces, None)
 
 
 async def _copy(body: Body, download: Download, part: Part) -> None:

@@ -40,6 +40,9 @@ class FakeUpstream:
         self.stops_at: int | None = None
         """From this byte on, files stand still until ``stopped`` is set."""
         self.stopped = asyncio.Event()
+        self.ended = asyncio.Event()
+        """Cleared, files stand still after their last byte."""
+        self.ended.set()
 
     async def page(self, project: str | None, etag: str | None, arrival: Arrival | None = None) -> PageAnswer | None:
         self.asked.append((project, etag))
@@ -86,6 +89,7 @@ class FakeUpstream:
             piece = data[begin : min(begin + self.piece, stop)]
             yield piece
             begin += len(piece)
+        await self.ended.wait()
         if end is not None:
             raise UpstreamUnavailable("Upstream broke off.")
 

@@ -521,3 +521,23 @@ def test_an_old_client_never_takes_a_cut_for_the_end(runner: Any, tmp_path: Path
                 assert body == BIG
 
     runner(scenario)
+
+
+@pytest.mark.parametrize("is_right", [True, False])
+def test_an_empty_answer_is_checked_like_any_other(runner: Any, tmp_path: Path, is_right: bool) -> None:
+    async def scenario() -> None:
+        server = Server(tmp_path)
+        server.upstream.files[URL], server.size = b"", None
+        if is_right:
+            server.sha256 = hashlib.sha256(b"").hexdigest()
+        server.upstream.ended.clear()
+        async with server, Client(server.port) as client:
+            asking = asyncio.ensure_future(client.ask("/arriving"))
+            await asyncio.sleep(0.1)
+            assert not asking.done()
+            server.upstream.ended.set()
+            status, head, body = await asking
+            assert (status == 200) is is_right
+            assert not is_right or (head["content-length"], body) == ("0", b"")
+
+    runner(scenario)
