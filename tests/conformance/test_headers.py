@@ -10,7 +10,8 @@ import pytest
 from tests.fakes.faults import Fault
 from tests.integration.assembled import HTML, JSON, PIP, serving
 
-PAGES = ("/simple/demo/", "/simple/", "/upstream/simple/demo/", "/upstream/simple/")
+DATED = "/at/2025-01-01T00:00:00Z/simple/demo/"
+PAGES = ("/simple/demo/", "/simple/", "/upstream/simple/demo/", "/upstream/simple/", DATED)
 JSON_API = ("/pypi/demo/json", "/pypi/demo/1.0/json")
 CORS = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "X-PyPI-Last-Serial"}
 VARYING = {"Date", "Cache-Status", "X-Buildthrough-Cache"}

@@ -7,6 +7,7 @@ from urllib.parse import urljoin
 import pytest
 from tests.integration.assembled import HTML, JSON
 
+DATED = "at/2025-01-01T00:00:00Z/simple/Demo"
 CORS = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "X-PyPI-Last-Serial"}
 
 
@@ -31,7 +32,7 @@ async def test_what_is_no_name_never_goes_upstream(pypi, site, name):
 
 
 async def test_one_redirect_leads_from_any_spelling_to_the_page(sdist, site):
-    for asked in ("simple/Demo", "simple/Demo/", "simple/demo", "simple/DEMO", "simple", "upstream/simple/Demo"):
+    for asked in ("simple/Demo", "simple/Demo/", "simple/demo", "simple/DEMO", "simple", "upstream/simple/Demo", DATED):
         moved = await site.ask(f"/{asked}", Accept=JSON)
         assert moved.status == 301, asked
         assert CORS.items() <= moved.headers.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.integration.assembled import HTML, JSON, TEXT
 
-PAGES = ("/simple/demo/", "/simple/", "/upstream/simple/demo/")
+PAGES = ("/simple/demo/", "/simple/", "/upstream/simple/demo/", "/at/2025-01-01T00:00:00Z/simple/demo/")
 SENT = {
     "pip": (f"{JSON}, {HTML}; q=0.1, text/html; q=0.01", JSON),
     "uv": (f"{JSON}, {HTML};q=0.2, text/html;q=0.01", JSON),
