@@ -226,6 +226,16 @@ class PageStore:
         """Return the bytes that the pages take on the disk."""
         return await self.run(lambda cache: int(cache.volume()), 0)
 
+    async def drop_below(self, prefix: str) -> None:
+        """Remove all pages whose keys begin so. It goes through everything that is stored."""
+
+        def remove(cache: Cache) -> None:
+            begins = tuple(f"{kind}/{prefix}" for kind in ("head", "body", "at"))
+            for key in [key for key in cache.iterkeys() if key.startswith(begins)]:
+                cache.delete(key)
+
+        await self.run(remove, None)
+
     async def run(self, work: Callable[[Cache], T], otherwise: T) -> T:
         """Do something with the cache in its thread; where the cache fails, say so in the log and go on without it."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, work, otherwise)

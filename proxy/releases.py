@@ -136,7 +136,7 @@ class Releases:
         """Drop what is kept of a project, so that the next request asks upstream."""
         for key in [key for key in self._shelf.keys() if key[0] == project]:  # noqa: SIM118 - it is no mapping
             self._shelf.drop(key)
-            await self._pages.drop(_stored_as(key))
+        await self._pages.drop_below(_stored_as((project, "")))
 
     async def get(self, project: str, version: str | None) -> tuple[Release, Freshness]:
         """Return what upstream last said, and how fresh that is. Raise `NotFound` or `UpstreamFault`."""

@@ -168,6 +168,25 @@ async def test_decisions_hold_over_a_restart_whatever_the_order(acme, pypi, tmp_
         assert "forget" in answer.sentence
 
 
+async def test_what_is_forgotten_is_had_from_the_new_place_at_once(acme, pypi, tmp_path):
+    """Also the answers of the JSON API, in memory and in the store, and whatever is fresh."""
+    in_order(tmp_path, acme, pypi)
+    async with both(tmp_path, upstream__page_ttl=3600) as site:
+        for path in ("/pypi/both/json", "/pypi/both/1.0/json"):
+            assert (await site.ask(path)).json["urls"][0]["size"] == 4000
+        assert await download(site, "both", "both-1.0.tar.gz") == b"acme" * 1000
+    pypi.add("both", "both-1.0.tar.gz", b"more" * 2000)
+    configured(tmp_path, acme=f'url = "{acme.simple}"\ntoken = "t0ken"', pypi=f'url = "{pypi.simple}"')
+    acme_gone = acme.projects.pop("both")
+    async with both(tmp_path, upstream__page_ttl=3600) as site:
+        assert await download(site, "both", "both-1.0.tar.gz") == b"acme" * 1000
+        assert (await site.operate("/api/v1/forget", {"project": "both"})).status == 200
+        assert await download(site, "both", "both-1.0.tar.gz") == b"more" * 2000
+        for path in ("/pypi/both/json", "/pypi/both/1.0/json"):
+            assert (await site.ask(path)).json["urls"][0]["size"] == 8000
+    assert acme_gone.name == "both"
+
+
 async def test_a_pin_goes_before_a_decision(acme, pypi, tmp_path):
     configured(tmp_path, pypi=f'url = "{pypi.simple}"', acme=f'url = "{acme.simple}"\ntoken = "t0ken"')
     async with both(tmp_path, upstream__page_ttl=3600) as site:
