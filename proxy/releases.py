@@ -63,6 +63,8 @@ class Release:
     stale: bool = False
     ask_after: float = 0.0
     """Monotonic time before which upstream is left alone."""
+    is_ahead: bool = False
+    """Upstream answered with an older one at least once."""
     renders: dict[tuple[str, Coding, str], Rendered] = field(default_factory=dict)
 
     def freshness(self, now: float) -> Freshness:
@@ -194,8 +196,13 @@ class Releases:
             known.etag = taken.etag
             return await self._confirm(key, known, now)
         if known is not None and not self._accept_older and _is_before(taken, known):
-            known.stale, known.ask_after = False, self._later()
-            log.info("an older answer of upstream was not taken", project=key[0], version=key[1])
+            if not known.is_ahead:
+                log.warning(
+                    "upstream's answer is older than the one that is known, which is kept",
+                    project=key[0],
+                    version=key[1],
+                )
+            known.stale, known.is_ahead, known.ask_after = False, True, self._later()
             return known, HIT
         self._keep(key, taken)
         await self._pages.put(_stored_as(key), answer, now)
