@@ -51,11 +51,8 @@ async def send(
 
 
 def _must_wait(request: web.Request, download: Download) -> bool:
-    """Whether a cut would not tell the client that the file is not whole.
-
-    It does not where there is no byte to withhold; nor to a client of HTTP/1.0 that is not told the size.
-    """
-    return download.size == 0 or (download.size is None and request.version < HttpVersion11)
+    """Whether a cut would look like the end: to a client of HTTP/1.0 that is not told the size."""
+    return download.size is None and request.version < HttpVersion11
 
 
 async def _send_blob(
@@ -66,7 +63,7 @@ async def _send_blob(
     head = decide(request, blob.size, etag)
     response = begun(head, blob.size, etag, content_type, headers)
     if request.method == hdrs.METH_HEAD or head.part is None or head.part.begin == head.part.end:
-        return await _senddecide(request, response)
+        return await _send_head(request, response)
     descriptor, first = await asyncio.to_thread(_open, blob, head.part)
     transport = request.transport
     try:
@@ -103,7 +100,7 @@ async def _send_download(
     head = decide(request, size, etag)
     response = begun(head, size, etag, content_type, headers)
     if request.method == hdrs.METH_HEAD or head.status >= 300:  # noqa: PLR2004 - without a body
-        return await _senddecide(request, response)
+        return await _send_head(request, response)
     # Only a range is fetched beside the download: of the whole file the last piece waits for the digest, always.
     part = head.part if head.status == 206 else None  # noqa: PLR2004
     reading = Reading(download) if part is None else Reading(download, part.begin, part.end)
@@ -157,7 +154,7 @@ async def _prepared(request: web.Request, response: SentFile) -> AbstractStreamW
     return writer
 
 
-async def _senddecide(request: web.Request, response: SentFile) -> SentFile:
+async def _send_head(request: web.Request, response: SentFile) -> SentFile:
     """Send an answer without a body."""
     try:
         await response.prepare(request)
