@@ -44,7 +44,12 @@ PAGE: dict[str, Any] = {
     "project-status": {"status": "active"},
     "versions": ["1.0", "2.0"],
     "files": [ENTRY, {**ENTRY, "filename": "demo-2.0-py3-none-any.whl", "url": "../../demo-2.0-py3-none-any.whl"}],
+    "projects": [{"name": "demo", "_last-serial": 17}, {"name": "Other_One"}],
+    "info": {"name": "demo", "version": "2.0"},
+    "urls": [ENTRY],
+    "releases": {"1.0": [ENTRY], "2.0": []},
 }
+"""A project's page, the list of projects and the JSON API's answer in one: each takes no notice of the rest."""
 PAGE_IN_HTML = (
     '<!DOCTYPE html><html><head><meta name="pypi:repository-version" content="1.4"><title>Links for demo</title>'
     f'</head><body><h1>Links for demo</h1><a href="../../packages/aa/bb/demo-1.0.tar.gz#sha256={SHA256}" '
@@ -69,6 +74,11 @@ PATHS = st.sampled_from(
         ["versions", 0],
         ["files", 0],
         *(["files", 0, key] for key in ENTRY),
+        *(["urls", 0, key] for key in ("url", "digests", "filename")),
+        ["releases", "1.0"],
+        ["releases", "1.0", 0, "url"],
+        ["projects", 0],
+        ["projects", 0, "name"],
         ["files", 1, "filename"],
         ["files", 1, "url"],
         ["files", 0, "hashes", "sha256"],
@@ -162,12 +172,19 @@ def try_all(server: Running, pypi: FakePyPI, fault: Fault, caplog: pytest.LogCap
     """Ask for everything that comes from this page, and look at each answer."""
     caplog.clear()
     pypi.heal()
-    for path in ("/simple/demo/", "/simple/"):
+    pypi.fault("*", Fault(status=404))
+    for path in ("/simple/demo/", "/pypi/demo/json"):  # forget it, or only the last good answer would be looked at
+        server.ask(path)
+    pypi.heal()
+    for path in ("/simple/demo/", "/simple/", "/pypi/demo/json"):
         pypi.fault(path, fault)
     given: list[Answer | None] = [
         server.ask("/simple/demo/", Accept=JSON),
         server.ask("/simple/demo/", Accept=HTML, Accept_Encoding="gzip"),
         server.ask("/simple/", Accept=JSON),
+        server.ask("/simple/", Accept=HTML, Accept_Encoding="gzip"),
+        server.ask("/upstream/simple/demo/", Accept=JSON, Accept_Encoding="zstd"),
+        server.ask("/pypi/demo/json"),
         server.ask("/files/demo/packages/aa/bb/demo-1.0.tar.gz"),
         server.ask("/files/demo/packages/aa/bb/demo-1.0.tar.gz.metadata"),
     ]
@@ -177,10 +194,8 @@ def try_all(server: Running, pypi: FakePyPI, fault: Fault, caplog: pytest.LogCap
         assert answer.status in {200, 404, 502, 503}, answer
         if answer.status != 200:
             assert answer.sentence
-    pages = [answer for answer in given[:3] if answer is not None and answer.status == 200]
-    for page in pages:
-        if page.headers["Content-Type"] == JSON:
-            json.loads(page.body)
+        elif "json" in answer.headers["Content-Type"] and "Content-Encoding" not in answer.headers:
+            json.loads(answer.body)
     told = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR or record.exc_info]
     assert not told
 
