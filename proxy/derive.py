@@ -88,7 +88,7 @@ def _object(found: Anchor, way: str) -> dict[str, object]:
     named = found.attributes
     entry: dict[str, object] = {
         "filename": found.place.filename,
-        "url": f"{way}{found.place.path}" if found.ours else found.place.url,
+        "url": f"{way}{found.place.path}" if found.ours else found.place.public_url,
         "hashes": dict(stated_hashes(found.place.fragment)),
     }
     for name in ("requires-python", "provenance"):
@@ -120,7 +120,7 @@ def _anchor_of(value: Mapping[str, object], place: Location | None, base: str, w
     if place is not None:
         href = f"{way}{place.path}"
     elif (elsewhere := locate(href, base)) is not None:
-        href = elsewhere.url
+        href = elsewhere.public_url
     hashes = clean_hashes(value.get("hashes"))
     algorithm = "sha256" if "sha256" in hashes else next(iter(hashes), None)
     if algorithm is not None:

@@ -122,9 +122,11 @@ class JsonFiles:
         if place is None:
             return None, None
         if not is_ours(place, filename, self._known):
-            if place.url == reference.partition("#")[0]:
+            if place.public_url == reference.partition("#")[0]:
                 return None, None
-            return None, Edit(start, end, json.dumps(place.url)[1:-1], rooted=False)  # relative: it would be to us
+            return None, Edit(
+                start, end, json.dumps(place.public_url)[1:-1], rooted=False
+            )  # relative: it would be to us
         path: str = place.path or ""
         written = path if not place.fragment else f"{path}#{place.fragment}"
         if not written.isascii() or "\\" in written or '"' in written:

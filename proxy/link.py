@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote, urljoin
 
+_USER = re.compile(r"\A(https?://)[^/?#\\\s]*@", re.IGNORECASE)
 _HTTP = re.compile(r"https?://[^/?#\\\s]+/([^?#]*)(?:\?[^#]*)?(?:#(.*))?", re.IGNORECASE | re.DOTALL)
 
 # Paths that somebody on the way could read as another path: empty, "." and ".." segments, however encoded, encoded
@@ -26,6 +27,11 @@ class Location(NamedTuple):
     filename: str
     """Last segment of the path, decoded; empty where there is none."""
     fragment: str
+
+    @property
+    def public_url(self) -> str:
+        """The URL as it may stand on a page of ours: a name and a password in it are not for our clients."""
+        return _USER.sub(r"\1", self.url, count=1) if "@" in self.url else self.url
 
 
 def locate(reference: str, base: str) -> Location | None:

@@ -168,4 +168,5 @@ class _Reader:
         if is_ours(place, filename, self._places):
             fragment = f"#{place.fragment}" if place.fragment else ""
             return json.dumps(f"{place.path}{fragment}")[1:-1], True
-        return None if place.url == url.partition("#")[0] else (json.dumps(place.url)[1:-1], False)
+        public = place.public_url
+        return None if public == url.partition("#")[0] else (json.dumps(public)[1:-1], False)

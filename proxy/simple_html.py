@@ -230,9 +230,9 @@ def _edits(found: Anchor) -> list[Edit]:
     fragment = f"#{found.place.fragment}" if found.place.fragment else ""
     if found.ours:
         return [Edit(href.start, href.end, escape(f"{found.place.path}{fragment}"), rooted=True)]
-    if found.place.url == href.value.strip().partition("#")[0] or href.value.startswith("#"):
+    if found.place.public_url == href.value.strip().partition("#")[0] or href.value.startswith("#"):
         return []
-    return [Edit(href.start, href.end, escape(found.place.url + fragment), rooted=False)]  # relative to upstream
+    return [Edit(href.start, href.end, escape(found.place.public_url + fragment), rooted=False)]  # relative to upstream
 
 
 def _entry(found: Anchor) -> Entry:

@@ -49,6 +49,9 @@ def project_page(index: FakePyPI, project: FakeProject, content_type: str) -> by
 
 
 def _url(index: FakePyPI, file: FakeFile) -> str:
+    stated = file.extra.get("url")
+    if isinstance(stated, str):
+        return stated
     return f"../../{file.path}" if index.relative else f"{index.url}/{file.path}"
 
 
@@ -150,7 +153,7 @@ def _release_file(index: FakePyPI, file: FakeFile) -> dict[str, Any]:
         "size": file.size,
         "upload_time": file.upload_time[:19],
         "upload_time_iso_8601": file.upload_time,
-        "url": f"{index.url}/{file.path}",
+        "url": file.extra.get("url", f"{index.url}/{file.path}"),
         "yanked": bool(file.yanked),
         "yanked_reason": file.yanked if isinstance(file.yanked, str) else None,
     }

@@ -187,6 +187,24 @@ async def test_what_is_forgotten_is_had_from_the_new_place_at_once(acme, pypi, t
     assert acme_gone.name == "both"
 
 
+@pytest.mark.parametrize("form", ["json", "html"])
+async def test_credentials_in_upstreams_links_are_not_passed_on(tmp_path, form):
+    """Not where we serve the file, and not where we cannot; we use them, as upstream wrote them."""
+    with FakePyPI(form=form) as index, FakePyPI(authorization=basic("ci", "s3cret").authorization) as files:
+        data = b"x" * 100
+        host = files.url.removeprefix("http://")
+        path = files.add("demo", "demo-1.0.tar.gz", data).path
+        index.add("demo", "demo-1.0.tar.gz", data, extra={"url": f"http://ci:s3cret@{host}/{path}"})
+        index.add("demo", "demo-2.0.tar.gz", data, extra={"url": f"http://ci:s3cret@{host}/a//b/demo-2.0.tar.gz"})
+        async with serving(index.simple, tmp_path) as site:
+            for accept in (JSON, "text/html"):
+                answer = await site.ask("/simple/demo/", Accept=accept)
+                assert b"s3cret" not in answer.body
+                assert f"http://{host}/a//b/demo-2.0.tar.gz".encode() in answer.body
+            assert b"s3cret" not in (await site.ask("/pypi/demo/json")).body
+            assert await download(site, "demo", "demo-1.0.tar.gz") == data
+
+
 async def test_a_pin_goes_before_a_decision(acme, pypi, tmp_path):
     configured(tmp_path, pypi=f'url = "{pypi.simple}"', acme=f'url = "{acme.simple}"\ntoken = "t0ken"')
     async with both(tmp_path, upstream__page_ttl=3600) as site:
