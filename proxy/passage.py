@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from buildthrough.proxy.arrival import Arrival
 from buildthrough.proxy.download import WITHHELD
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
     from buildthrough.proxy.download import Download, Written
     from buildthrough.proxy.resource import Digest
+
+
+STEP: Final = 128 << 10
+"""Bytes that are given at once: what a slow client keeps waiting is held in memory, for each of them."""
 
 
 class Passage:
@@ -29,7 +33,7 @@ class Passage:
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Go through the bytes. Raise `UpstreamFault` or `NotFound`: then they are not all."""
-        async with aclosing(self._checked() if self.sees_all else self._pieces(self._begin, self._end)) as chunks:
+        async with aclosing(self._checked() if self.sees_all else self._unchecked()) as chunks:
             async for data in chunks:
                 yield data
 
@@ -47,6 +51,12 @@ class Passage:
             async for piece in pieces:
                 yield piece
 
+    async def _unchecked(self) -> AsyncGenerator[bytes, None]:
+        async with aclosing(self._pieces(self._begin, self._end)) as pieces:
+            async for piece in pieces:
+                for begin in range(0, len(piece), STEP):
+                    yield piece[begin : begin + STEP]
+
     async def _checked(self) -> AsyncGenerator[bytes, None]:
         written = self._written
         withheld = bytearray(written.unshown)
@@ -54,13 +64,14 @@ class Passage:
         async with aclosing(self._pieces(written.size, None)) as pieces:
             async for piece in pieces:
                 await asyncio.to_thread(_take_in, written.digests, piece)
-                withheld += piece
-                ready = len(withheld) - WITHHELD
-                if ready > skip:
-                    yield bytes(withheld[skip:ready])
-                if ready > 0:
-                    del withheld[:ready]
-                    skip = max(0, skip - ready)
+                for begin in range(0, len(piece), STEP):
+                    withheld += piece[begin : begin + STEP]
+                    ready = len(withheld) - WITHHELD
+                    if ready > skip:
+                        yield bytes(withheld[skip:ready])
+                    if ready > 0:
+                        del withheld[:ready]
+                        skip = max(0, skip - ready)
         self._download.resource.verify(lambda name: written.digests[name].hexdigest())
         yield bytes(withheld[skip:])
 

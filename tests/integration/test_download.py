@@ -13,6 +13,7 @@ from tests.fakes.upstream import FakeUpstream
 
 from buildthrough.proxy import arrival
 from buildthrough.proxy import downloads as downloads_module
+from buildthrough.proxy.blob_folder import BlobFolder
 from buildthrough.proxy.blobs import Blob, LocalBlobs
 from buildthrough.proxy.download import WITHHELD, Download
 from buildthrough.proxy.downloads import Downloads
@@ -304,6 +305,27 @@ async def test_a_full_disk_is_told_and_passes(upstream: FakeUpstream, tmp_path: 
             await waiting
         blobs.fault = None
         assert (await downloads.blob(resource())).size == len(DATA)
+
+
+async def test_a_file_that_is_right_and_cannot_be_kept_is_read_to_its_end(
+    downloads: Downloads, upstream: FakeUpstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise StorageFault("The disk is full.")
+
+    monkeypatch.setattr(BlobFolder, "take_in", refuse)
+    download = await downloads.obtain(resource())
+    assert isinstance(download, Download)
+    assert await read_all(download) == DATA
+    with pytest.raises(StorageFault):
+        await download.finished()
+    later = await downloads.obtain(resource())
+    assert isinstance(later, Download)
+    assert await read_all(later) == DATA
+    assert await read_all(later, 1000, 60_000) == DATA[1000:60_000]
+    assert [offset for _, offset in upstream.opened] == [0, 0, 1000]
+    await downloads.close()
+    assert left_over(tmp_path) == []
 
 
 async def test_a_damaged_file_is_fetched_again(downloads: Downloads, upstream: FakeUpstream) -> None:
