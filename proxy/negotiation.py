@@ -81,13 +81,12 @@ def choose_coding(header: str | None) -> Coding:
     if not header or len(header) > LONGEST_HEADER:
         return "identity"
     weights, _ = _weights(header, _CODING)
-    otherwise = weights.get("*", 0.0)
-    zstd = weights.get("zstd", otherwise)
+    zstd = weights.get("zstd", 0.0)  # a wildcard is read as gzip, which everybody can undo
     gzip = max(weights.get("gzip", -1.0), weights.get("x-gzip", -1.0))
-    gzip = gzip if gzip >= 0 else otherwise
+    gzip = gzip if gzip >= 0 else weights.get("*", 0.0)
     if max(zstd, gzip) <= 0:
         return "identity"
-    return "zstd" if zstd >= gzip and "zstd" in weights else "gzip"
+    return "zstd" if zstd >= gzip else "gzip"
 
 
 def _by_parameter(value: str) -> Representation:
