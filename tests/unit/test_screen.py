@@ -103,3 +103,16 @@ def test_rules_and_cutoffs_add_up():
 def test_a_name_that_is_listed_twice_is_hidden_for_either():
     files = page(entry("demo-1.tar.gz", "2020-01-01T00:00:00Z"), entry("demo-1.tar.gz", "2026-02-01T00:00:00Z"))
     assert Screen(files, FREE).hidden(JANUARY).names == {"demo-1.tar.gz"}
+
+
+def test_a_long_page_is_gone_through_once_for_each_set():
+    """What takes long belongs into a thread: whoever asks has to know it before."""
+    start = datetime(2025, 1, 1, tzinfo=UTC)
+    many = (entry(f"demo-{n}.tar.gz", (start + timedelta(minutes=n)).isoformat()) for n in range(2000))
+    screen = Screen(page(*many), FREE)
+    moment = start + timedelta(minutes=500)
+    assert not screen.is_at_hand(moment)
+    assert len(screen.hidden(moment).names) == 1500
+    assert screen.is_at_hand(moment + timedelta(seconds=-1))
+    assert not screen.is_at_hand(moment + timedelta(seconds=1))
+    assert Screen(THREE, FREE).is_at_hand(moment)
