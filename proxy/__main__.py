@@ -11,7 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from buildthrough.config.schema import SettingsError
-from buildthrough.proxy.commands import build, builds, config, doctor, forget, log, purge, serve, targets, upstreams
+from buildthrough.proxy.commands import (
+    build,
+    builds,
+    config,
+    doctor,
+    forget,
+    log,
+    purge,
+    serve,
+    targets,
+    upstreams,
+    verify,
+)
 from buildthrough.proxy.logs import escape
 from buildthrough.proxy.remote import RemoteError
 
@@ -43,6 +55,7 @@ COMMANDS: dict[str, Command] = {
     "upstreams": upstreams,
     "forget": forget,
     "config": config,
+    "verify": verify,
     "doctor": doctor,
 }
 _INTERRUPTED = 130

@@ -58,6 +58,8 @@ class Api:
             web.get("/api/v1/targets", self.targets),
             web.get("/api/v1/upstreams", self.upstreams),
             web.post("/api/v1/forget", self.forget),
+            web.get("/api/v1/storage", self.storage),
+            web.post("/api/v1/repair", self.repair),
             web.get("/api/v1/openapi.json", self.openapi),
             web.get("/metrics", self.metrics),
             web.get("/health/live", self.live),
@@ -154,6 +156,19 @@ class Api:
                 ],
             }
         )
+
+    async def storage(self, _request: web.Request) -> web.Response:
+        """Say what the data folder holds, and whether files can be kept."""
+        space = self._operations.space
+        return web.json_response({"kept": space.kept(), "free": space.free, "full": space.is_full})
+
+    async def repair(self, request: web.Request) -> web.Response:
+        """Look at something in the data folder, and drop it where it is damaged."""
+        self._authorize(request)
+        body = await _body(request, {"kind": str, "name": str})
+        if len(body) != len(("kind", "name")):
+            raise BadRequest('What is to be looked at is said with {"kind": …, "name": …}.')
+        return web.json_response({"repaired": await self._operations.repair(body["kind"], body["name"])})
 
     async def forget(self, request: web.Request) -> web.Response:
         """Let it be decided anew where a project comes from."""

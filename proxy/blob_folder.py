@@ -1,12 +1,13 @@
 """Files by their sha256 in a local folder: the layout, and the steps on it. Every call blocks; each is one thread hop.
 
-<folder>/v1/ab/cd/abcd...   a file by its digest; its mtime is when it was last used
+<folder>/v1/ab/cd/abcd...   a file by its digest; its mtime is when it was last used, a minute more or less
 <folder>/v1/incoming/       files being written, cleared at the start
 """
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import stat
@@ -19,7 +20,7 @@ from buildthrough.proxy.errors import DiskFull, StorageFault
 from buildthrough.proxy.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 TOUCH_SECONDS: Final = 60.0
 """A file's time of use is at most this much behind."""
@@ -28,6 +29,7 @@ SHELVES: Final = tuple(f"{number:02x}" for number in range(256))
 """Names of the folders of the first level."""
 _LEVEL: Final = 2
 """Letters of such a name."""
+_PIECE: Final = 1 << 20
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT}
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _REASONS: Final = {
@@ -46,6 +48,16 @@ class KeptFile(NamedTuple):
     """Unix seconds."""
     size: int
     sha256: str
+
+
+class Look(NamedTuple):
+    """What a file is, as it was read."""
+
+    used: float
+    """Unix seconds."""
+    size: int
+    is_sound: bool
+    """Whether it has the digest that it is named after."""
 
 
 class BlobFolder:
@@ -114,6 +126,26 @@ class BlobFolder:
             change(-status.st_size, -1)
         return status.st_size
 
+    def look(self, sha256: str, note: Callable[[int], object] = lambda _size: None) -> Look | None:
+        """Read a file to its end; None where there is none. ``note`` is told the size of each piece."""
+        try:
+            descriptor = os.open(self.place(sha256), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StorageFault(f"A file in the data folder cannot be read: {error.strerror}.") from error
+        digest = hashlib.sha256()
+        try:
+            status = os.fstat(descriptor)
+            while data := os.read(descriptor, _PIECE):
+                digest.update(data)
+                note(len(data))
+        except OSError:  # the disk cannot read it any more: that is damage
+            return Look(status.st_mtime, status.st_size, is_sound=False)
+        finally:
+            os.close(descriptor)
+        return Look(status.st_mtime, status.st_size, is_sound=digest.hexdigest() == sha256)
+
     def shelves(self) -> list[str]:
         """Return the folders of the first level, in order."""
         with storage_faults(), os.scandir(self._root) as entries:
@@ -126,6 +158,21 @@ class BlobFolder:
             for folder in _listing(self._root / name):
                 files += _files(Path(folder.path))
         return files
+
+    def foreign(self, name: str) -> list[Path]:
+        """Return what lies in a folder of the first level and is none of the store's files."""
+        with storage_faults():
+            found: list[Path] = []
+            for folder in _listing(self._root / name):
+                if not folder.is_dir(follow_symlinks=False):
+                    found.append(Path(folder.path))
+                    continue
+                found += [Path(entry.path) for entry in _listing(Path(folder.path)) if not self._is_ours(entry)]
+            return found
+
+    def _is_ours(self, entry: os.DirEntry[str]) -> bool:
+        is_named_so = _SHA256.fullmatch(entry.name) is not None and entry.is_file(follow_symlinks=False)
+        return is_named_so and self.place(entry.name) == Path(entry.path)
 
     def count(self, name: str) -> list[KeptFile]:
         """Return the files in a folder of the first level, and count them: the next step of the tally's walk."""

@@ -55,6 +55,20 @@ class DataFolder:
         finally:
             os.close(handle)
 
+    def is_held(self) -> bool:
+        """Whether a server uses the folder now. Raise OSError where that cannot be found out."""
+        try:
+            handle = os.open(self.path / "lock", os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(handle)
+        return False
+
     def token(self, configured: str) -> str:
         """Return the operator's token: the configured one, or the one that the first start made. Raise `StartError`."""
         if configured:

@@ -8,15 +8,13 @@ and dies with its sdist's listing; upstream's failure never shrinks the index.
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from buildthrough.builders.database import utc_now
 from buildthrough.proxy import logs
-from buildthrough.proxy.catalog import AuditRecord
 from buildthrough.proxy.errors import NotFound
 from buildthrough.proxy.flight import Flights
+from buildthrough.proxy.loss import lose
 from buildthrough.proxy.overlay import downloadable, overlay
 from buildthrough.proxy.page import render
 from buildthrough.proxy.page_stream import PageStream
@@ -242,16 +240,9 @@ class Mirror:
         digest = wheel.metadata_sha256 if filename != wanted else wheel.sha256
         blob = await self._built.open(digest, wheel.size if filename == wanted else None)
         if blob is None:
-            await self._lose(wheels, digest)
+            await lose(self._catalog, self._built, digest)
             raise NotFound(f"The bytes of {filename} are lost here: it is listed no longer, until it is built again.")
         return blob, digest
-
-    async def _lose(self, wheels: Sequence[BuiltWheel], digest: str) -> None:
-        """Take wheels off the record whose bytes are gone: a client gives up where it is shown a wheel in vain."""
-        lost = [{"project": one.project, "filename": one.filename, "sha256": one.sha256} for one in wheels]
-        log.error("the bytes of a built wheel are lost, it is listed no longer", sha256=digest, wheels=lost)
-        audit = AuditRecord(at=utc_now(), action="lost", detail=json.dumps({"wheels": lost, "missing": digest}))
-        await self._catalog.purge(wheels, every_target=False, bury=False, builds=(), audit=audit)
 
     async def _render(
         self,

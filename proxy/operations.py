@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from buildthrough.proxy.entry import ProjectFiles
     from buildthrough.proxy.mirror import Mirror
     from buildthrough.proxy.purge import Purged, Selection
+    from buildthrough.proxy.space import Space
     from buildthrough.proxy.upstreams import Member
 
 log = logs.logger("operations")
@@ -52,8 +53,15 @@ class Operations:
         upstreams: Sequence[Member],
         decisions: Decisions,
         forgotten: Callable[[str], Awaitable[None]],
+        space: Space,
+        heal: Callable[[str, str], Awaitable[bool]],
     ) -> None:
-        """``forgotten`` drops what is kept of a project whose upstream is to be decided anew."""
+        """``forgotten`` drops what is kept of a project whose upstream is to be decided anew.
+
+        ``heal`` looks at something in the data folder by its kind and name, see `Healing.heal`.
+        """
+        self.space = space
+        self._heal = heal
         self._mirror = mirror
         self._catalog = catalog
         self._queue = queue
@@ -130,6 +138,10 @@ class Operations:
             raise Conflict("The queue of builds is full; ask again later.") from error
         log.info("build asked for by an operator", build=build.id, project=project, version=wanted, target=chosen.slug)
         return build
+
+    async def repair(self, kind: str, name: str) -> bool:
+        """Look at something in the data folder, and drop it where it is damaged; return whether it was."""
+        return await self._heal(kind, name)
 
     async def purge(self, selection: Selection, *, dry_run: bool, allow_rebuild: bool) -> Purged:
         """Remove built wheels, or say what would go."""

@@ -26,6 +26,7 @@ else:
 
 from buildthrough.proxy.errors import StorageFault
 from buildthrough.proxy.page_answer import PageAnswer
+from buildthrough.proxy.page_check import is_sound
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -221,6 +222,18 @@ class PageStore:
                 cache.delete(f"{kind}/{key}")
 
         await self.run(remove, None)
+
+    async def heal(self, record: str) -> bool:
+        """Look at a record by its whole key, and remove it where it is damaged; return whether it was."""
+        missing = object()
+
+        def look(cache: Cache) -> bool:
+            value = cache.get(record, default=missing)
+            if value is missing:
+                return bool(cache.delete(record))  # its file is lost
+            return not is_sound(record, value) and bool(cache.delete(record))
+
+        return bool(await self.run(look, None))
 
     async def volume(self) -> int:
         """Return the bytes that the pages take on the disk."""

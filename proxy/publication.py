@@ -89,14 +89,16 @@ async def sweep(catalog: Catalog, blobs: BlobStore) -> int:
 
 
 async def clean_up(catalog: Catalog, blobs: BlobStore) -> int:
-    """Delete doomed bytes and bytes that no record needs, left by a crash. For the start; return how many."""
+    """Delete doomed bytes and bytes that no record needs, left by a crash. Return how many."""
     swept = await sweep(catalog, blobs)
-    async with catalog.hold():
-        known = await catalog.known_digests()
-        orphans = [blob.sha256 async for blob in blobs if blob.sha256 not in known]
-        for sha256 in orphans:
-            await blobs.delete(sha256)
-        return swept + len(orphans)
+    known = await catalog.known_digests()
+    orphans = {blob.sha256 async for blob in blobs if blob.sha256 not in known}
+    if orphans:
+        async with catalog.hold():  # nobody is between putting bytes and recording them now
+            orphans -= await catalog.known_digests()
+            for sha256 in orphans:
+                await blobs.delete(sha256)
+    return swept + len(orphans)
 
 
 @asynccontextmanager

@@ -19,6 +19,7 @@ from buildthrough.proxy import logs
 from buildthrough.proxy.connection import Runner
 from buildthrough.proxy.errors import StorageFault
 from buildthrough.proxy.folder import DataFolder, StartError, temporary_work
+from buildthrough.proxy.fullness import fullness
 from buildthrough.proxy.survey import survey
 from buildthrough.proxy.web import MAX_HEADER_BYTES, MAX_LINE_BYTES
 from buildthrough.proxy.wiring import assemble, open_builders
@@ -122,7 +123,9 @@ async def listening(settings: Settings, folder: DataFolder, application: web.App
 async def _diagnose(settings: Settings) -> tuple[list[str], bool]:
     with temporary_work(settings.build.work_dir) as work:
         workshop = await open_builders(settings, work)
-    return [*_describe(workshop), *await survey(settings)], bool(workshop.targets)
+    storage = settings.storage
+    disk = await asyncio.to_thread(fullness, storage.dir, max_size=storage.max_size, min_free=storage.min_free)
+    return [*_describe(workshop), *await survey(settings), *disk], bool(workshop.targets)
 
 
 def _describe(workshop: Workshop) -> list[str]:

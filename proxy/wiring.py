@@ -12,37 +12,28 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from buildthrough.builders.build_log import BuildLog
-from buildthrough.builders.database import Database
 from buildthrough.builders.pool import Pool
-from buildthrough.builders.queue import SqlQueue
-from buildthrough.builders.retry import FailureMemory, RetryPolicy
 from buildthrough.builders.sandbox import Limits
 from buildthrough.builders.workshop import Workshop, open_workshop
 from buildthrough.config.schema import SettingsError
 from buildthrough.proxy import access, logs
 from buildthrough.proxy.api import MAX_BODY_BYTES, Api, Readiness
-from buildthrough.proxy.blobs import LocalBlobs
 from buildthrough.proxy.boundary import boundary
 from buildthrough.proxy.building import Building
-from buildthrough.proxy.catalog import SqlCatalog
 from buildthrough.proxy.current import CurrentPages
 from buildthrough.proxy.cutoff import parse_cutoff
-from buildthrough.proxy.decisions import SqlDecisions
 from buildthrough.proxy.downloads import Downloads
-from buildthrough.proxy.eviction import Eviction
 from buildthrough.proxy.metrics import Metrics
 from buildthrough.proxy.mirror import Mirror
 from buildthrough.proxy.misses import Misses
 from buildthrough.proxy.operations import Operations
-from buildthrough.proxy.pages import MAX_BYTES as MAX_PAGES
-from buildthrough.proxy.pages import PageStore
 from buildthrough.proxy.patience import Patience
 from buildthrough.proxy.policy import parse_rules
 from buildthrough.proxy.projects import Projects
-from buildthrough.proxy.publication import clean_up, put_bytes
+from buildthrough.proxy.publication import put_bytes
 from buildthrough.proxy.releases import Releases
 from buildthrough.proxy.screens import Screens
-from buildthrough.proxy.space import Part, Space
+from buildthrough.proxy.stores import open_stores
 from buildthrough.proxy.web import Index
 
 if TYPE_CHECKING:
@@ -50,31 +41,15 @@ if TYPE_CHECKING:
 
     from buildthrough.config.schema import Settings
     from buildthrough.proxy.folder import DataFolder
+    from buildthrough.proxy.stores import Store
 
 log = logs.logger("wiring")
 
 _DOWNLOADS = 64
-_PAGES_PART = 8
-"""Pages may take so manieth a part of the data folder."""
-_DAY = 86_400.0
 _RELEASES_SHARE = 8
 """Part of the pages' memory that answers of the JSON API may fill beside it: few tools ask for them."""
 _SCREENS_SHARE = 8
 """Part of the pages' memory that may be filled beside it by what is hidden of them, and since when."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Store:
-    """What lies in the data folder."""
-
-    queue: SqlQueue
-    catalog: SqlCatalog
-    decisions: SqlDecisions
-    files: LocalBlobs
-    built: LocalBlobs
-    build_logs: LocalBlobs
-    pages: PageStore
-    space: Space
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +71,7 @@ async def assemble(
 ) -> Assembly:
     """Open everything, in the order of dependence; the stack closes it in reverse."""
     metrics = Metrics()
-    parts = await _open_store(settings, metrics, stack)
+    parts = await open_stores(settings, metrics, stack)
     ways = await access.accesses(settings)
     await parts.pages.settle(access.fingerprint(ways))
     upstreams = await stack.enter_async_context(access.opened(ways, parts.decisions, metrics.upstream))
@@ -169,8 +144,11 @@ async def assemble(
         upstreams=upstreams.members,
         decisions=parts.decisions,
         forgotten=forgotten,
+        space=parts.space,
+        heal=parts.healing.heal,
     )
-    await _start_task(parts.space.run(), stack)
+    for work_of in (parts.space.run(), parts.checks.run(parts.healing.heal), parts.tidy()):
+        await _start_task(work_of, stack)
     index = Index(
         mirror=mirror,
         projects=projects,
@@ -207,55 +185,6 @@ def _screens(settings: Settings, releases: Releases) -> Screens:
             cutoffs[upstream.name] = cutoff
     memory = settings.storage.memory_bytes // _SCREENS_SHARE
     return Screens(rules=rules, cutoffs=cutoffs, releases=releases, memory_bytes=memory)
-
-
-async def _open_store(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> Store:
-    """Open what lies in the data folder, and sweep what a crash left there."""
-    root = settings.storage.dir
-    database = await stack.enter_async_context(Database.open(f"sqlite:///{root / 'catalog.sqlite3'}"))
-    held_against = settings.build.failure_days * _DAY
-    queue = SqlQueue(
-        database,
-        retry=RetryPolicy(max_attempts=settings.build.max_attempts),
-        memory=FailureMemory(otherwise=held_against, longest=held_against),
-        limit=settings.build.queue_size,
-        on_change=metrics.build,
-    )
-    recovered = await queue.recover()
-    if recovered:
-        log.info("builds that were running when the last server ended are taken up again", builds=len(recovered))
-    catalog = await SqlCatalog.open(database, notice=queue.notice)
-    most_pages = min(MAX_PAGES, settings.storage.max_size // _PAGES_PART)
-    pages = await stack.enter_async_context(PageStore.open(root / "pages", most_pages))
-    space = Space(
-        root,
-        max_bytes=settings.storage.max_size,
-        min_free=settings.storage.min_free,
-        others={"pages": pages.volume, "records": lambda: asyncio.to_thread(_records_bytes, root)},
-        observe=lambda kind, evicted: metrics.evicted(kind, evicted.count, evicted.bytes),
-    )
-    metrics.space = space
-    files = await LocalBlobs.opened(root / "files", space.room())
-    built = await LocalBlobs.opened(root / "built", space.room(is_record=True))
-    build_logs = await LocalBlobs.opened(root / "logs", space.room(is_record=True))
-    for kind, blobs in (("files", files), ("logs", build_logs), ("built", built)):
-        space.add(kind, Part(blobs=blobs, eviction=Eviction(blobs), may_go=kind != "built"))
-    await clean_up(catalog, built)
-    return Store(
-        queue=queue,
-        catalog=catalog,
-        decisions=SqlDecisions(database),
-        files=files,
-        built=built,
-        build_logs=build_logs,
-        pages=pages,
-        space=space,
-    )
-
-
-def _records_bytes(root: Path) -> int:
-    """Return the bytes of the catalog, its journal included."""
-    return sum(path.stat().st_size for path in root.glob("catalog.sqlite3*"))
 
 
 async def open_builders(settings: Settings, work: Path) -> Workshop:

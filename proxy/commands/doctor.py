@@ -6,10 +6,14 @@ import sys
 from typing import TYPE_CHECKING
 
 from buildthrough.proxy.commands import options
+from buildthrough.proxy.commands.table import size
 from buildthrough.proxy.logs import escape
+from buildthrough.proxy.remote import RemoteError
 
 if TYPE_CHECKING:
     import argparse
+
+    from buildthrough.config.schema import Settings
 
 SUMMARY = "say what this machine can build, and what is missing"
 
@@ -31,6 +35,22 @@ def run(arguments: argparse.Namespace) -> int:
     except StartError as error:
         print(f"buildthrough: {error}", file=sys.stderr)
         return 1
-    for line in findings:
+    for line in [*findings, *_running(settings)]:
         print(escape(line))
     return 0 if can_build else 1
+
+
+def _running(settings: Settings) -> list[str]:
+    """Say what a running server says of its data folder."""
+    server = options.running(settings)
+    if server is None:
+        return []
+    try:
+        told = server.get("storage")
+    except RemoteError as error:
+        return [f"    the server on it does not say how it is: {error}"]
+    kept = ", ".join(f"{kind} {size(count)}" for kind, count in told.get("kept", {}).items())
+    lines = [f"    the server that runs on it keeps {kept}"]
+    if told.get("full"):
+        lines.append("    FULL: nothing more can be removed; upstream's files are passed through and not kept")
+    return lines

@@ -58,6 +58,12 @@ def connect(arguments: argparse.Namespace) -> Remote:
     return Remote(url, lambda: find_token(settings, is_here=is_here))
 
 
+def running(settings: Settings) -> Remote | None:
+    """Return the server that runs on the data folder now, if one says so."""
+    url = _announced(settings.storage.dir)
+    return None if url is None else Remote(url, lambda: find_token(settings, is_here=True))
+
+
 def address(server: Server) -> str:
     """Return the URL under which this machine reaches a server that listens so."""
     host = server.host.strip("[]")

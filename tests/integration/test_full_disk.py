@@ -6,10 +6,12 @@ import asyncio
 import hashlib
 import os
 import subprocess
+import sys
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.fakes.dial import offline_environment
 from tests.fakes.faults import Fault, Gate
 from tests.fakes.pypi import Stream
 from tests.fakes.sandbox import FakeSandbox, Sleep
@@ -101,6 +103,49 @@ async def test_a_page_that_could_not_be_stored_is_asked_for_again_after_a_restar
         ballast.unlink()
     async with serving(pypi.simple, tmp_path, upstream__page_ttl=3600) as site:
         assert (await site.ask("/simple/demo/", Accept=JSON)).body == page.body
+
+
+async def test_a_full_disk_is_told_once_and_serves_what_is_there(pypi, tmp_path, disk, caplog):
+    small = pypi.add("demo", "demo-1.0.tar.gz", os.urandom(1000))
+    other = pypi.add("demo", "demo-2.0.tar.gz", os.urandom(1000))
+    for n in range(5):
+        pypi.add("other", f"other-{n}.0.tar.gz", os.urandom(100_000))
+    async with serving(pypi.simple, tmp_path, storage__min_free=DISK // 2) as site:
+        built = await site.publish(small)
+        ballast = disk / "ballast"
+        ballast.write_bytes(bytes(DISK * 5 // 8))  # more than may be used, and still room for records
+        others = sorted(entry["url"] for entry in (await site.listed("other")).values())
+        for _ in range(2):
+            for url in others:
+                assert (await site.ask(url)).status == 200
+        told = (await site.ask("/metrics")).body.decode()
+        assert "buildthrough_storage_full 1.0" in told
+        assert (await site.ask("/api/v1/storage")).json["full"] is True
+        assert [path for path in (disk / "files" / "v1").glob("??/??/*") if path.stat().st_size == 100_000] == []
+        assert (await site.publish(other)).size, "what is kept free is for wheels"
+        assert (await site.ask(f"/built/{built.path}")).status == 200
+        assert len([record for record in caplog.records if "the disk is full" in record.getMessage()]) == 1
+        settings = {
+            "BUILDTHROUGH_BUILD__ENABLED": "false",
+            "BUILDTHROUGH_STORAGE__MIN_FREE": str(DISK // 2),
+            "BUILDTHROUGH_UPSTREAM__URL": pypi.simple,
+        }
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "buildthrough.proxy", "doctor", "--data-dir", str(disk),
+            env={**offline_environment(), **settings}, cwd=tmp_path, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        out, _ = await process.communicate()
+        assert "THE DISK IS FULL" in out.decode()
+        assert "FULL: nothing more can be removed" in out.decode()
+        ballast.unlink()
+        site.store.space.refuse()  # it looks at the disk at once
+        async with asyncio.timeout(10):
+            while site.store.space._stuck:
+                await asyncio.sleep(0.01)
+        assert (await site.ask(others[0])).status == 200
+        async with asyncio.timeout(10):
+            while site.store.space.kept()["files"] < 100_000:
+                await asyncio.sleep(0.01)
 
 
 def blocks(size: int) -> Stream:
