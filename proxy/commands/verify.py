@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -34,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print a line for each thing that is wrong; fail where something is, and stays so."""
     root = options.settings_of(arguments).settings.storage.dir
-    # The other commands start without the database.
+    # The other commands start without the event loop and the database.
+    import asyncio  # noqa: PLC0415
+
     from buildthrough.builders.database import DatabaseFault  # noqa: PLC0415
     from buildthrough.proxy.errors import StorageFault  # noqa: PLC0415
     from buildthrough.proxy.folder import DataFolder, StartError  # noqa: PLC0415
