@@ -29,7 +29,7 @@ ASIDE_EACH: Final = 8
 ASIDE_PLACES: Final = 32
 """Ranges that are fetched at once beside the downloads of their files: of one file, and in all."""
 PASSING_EACH: Final = 16
-PASSING_PLACES: Final = 64
+PASSING_PLACES: Final = 32
 """Clients that are sent files at once past a store that cannot take them: one file, and in all."""
 FULL_SECONDS: Final = 5.0
 """After the store could not take a file, others are not tried for so long."""
