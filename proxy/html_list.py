@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from buildthrough.proxy.html_text import Tag
 
-_PROOF: Final = frozenset({"html", "head", "body", "a", "!doctype"})
 _AHEAD: Final = 64 << 10
 """Characters that have to lie behind what is no plain anchor before it is looked at: it may go on."""
 _TAIL: Final = 200
@@ -54,7 +53,6 @@ class HtmlList:
         while (at := window.find("<", done)) >= 0:
             match = _plain(window, at)
             if match is not None:
-                self._proven = True
                 out += (window[done:at], self._plain_link(match))
                 done = match.end()
                 continue
@@ -73,7 +71,8 @@ class HtmlList:
         """Return the rest, and the list's serial, where it states one. Raise `UpstreamInvalid` for what is no list."""
         rest = self.feed("", final=True)
         if not self._proven:
-            raise UpstreamInvalid("Upstream's list of projects claims to be HTML and is none.")
+            # Where somebody is to sign in, or to try again later, a list of all projects would become an empty one.
+            raise UpstreamInvalid("Upstream's list of projects names none, and does not say that it is an index's.")
         return rest, trailing_serial(self._tail)
 
     def _markup(self, window: str, at: int, out: list[str], done: int, *, final: bool) -> int | None:
@@ -88,7 +87,6 @@ class HtmlList:
             if closing is None and not final:
                 return None
             end = closing.start if closing else len(window)
-        self._proven = self._proven or tag.name in _PROOF
         out.append(window[done : tag.start])
         out.append(self._edited(window, tag))
         out.append(window[tag.end : end])
@@ -98,6 +96,7 @@ class HtmlList:
         written = window[tag.start : tag.end]
         named = attributes(window, tag) if tag.name in {"a", "base", "meta"} else {}
         if tag.name == "meta" and "content" in named and "name" in named:
+            self._proven = self._proven or named["name"].value.lower().startswith("pypi:")
             if named["name"].value == "pypi:repository-version":
                 check_version(named["content"].value, "list of projects")
             return written
@@ -111,6 +110,7 @@ class HtmlList:
         if name is None:
             return written
         shown = unescape(window[tag.end : window.find("<", tag.end)]).strip()
+        self._proven = True
         self._take(shown if is_valid(shown) and _normal(shown) == name else name)
         if (self._base == self._url and _relative(href.value)) or f"{name}/" == href.value:
             return written
@@ -133,6 +133,7 @@ class HtmlList:
             name = self._project_of(href)
         if name is None:
             return match[0]
+        self._proven = True
         self._take(shown if is_valid(shown) and _normal(shown) == name else name)
         if self._base == self._url and _relative(href):
             return match[0]

@@ -106,6 +106,9 @@ async def test_the_project_list_is_served_stale_too(demo, site):
         Fault(status=404),
         Fault(body=b"[1]", content_type=JSON),
         Fault(body=b"x", content_type="text/css"),
+        Fault(body=b"<html><h1>Sign in</h1><a href='/login'>here</a></html>", content_type="text/html"),
+        Fault(cut_at=20),
+        Fault(drop=True),
     ):
         demo.add_project("changed")
         demo.fault("/simple/", fault)

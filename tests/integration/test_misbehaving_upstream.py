@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,11 @@ from tests.fakes.wheels import make_wheel
 from tests.integration.assembled import JSON, serving
 
 from buildthrough.proxy import arrival
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,6 +86,10 @@ def pages_only(fault: Fault) -> Row:
 def all_whole(fault: Fault) -> Row:
     """Return the row of what is odd and harms nothing."""
     return Row(fault=fault, unknown=WHOLE, known=WHOLE, file=WHOLE, metadata=WHOLE)
+
+
+def coded(coding: str, body: bytes) -> Fault:
+    return Fault(body=body, headers={"Content-Encoding": coding}, content_type=JSON)
 
 
 def bomb() -> bytes:
@@ -156,12 +166,16 @@ BODIES = {
 }
 CODINGS = {
     "cuts gzip": invalid(Fault(cut_gzip=30)),
-    "says gzip and sends none": invalid(
-        Fault(body=b"garbage", headers={"Content-Encoding": "gzip"}, content_type=JSON)
+    "says gzip and sends none": invalid(coded("gzip", b"garbage")),
+    "says gzip and sends a bomb": invalid(coded("gzip", bomb())),
+    "says zstd and sends none": invalid(
+        Fault(body=b"garbage", headers={"Content-Encoding": "zstd"}, content_type=JSON)
     ),
-    "says gzip and sends a bomb": invalid(Fault(body=bomb(), headers={"Content-Encoding": "gzip"}, content_type=JSON)),
+    "says zstd and sends a bomb": invalid(
+        Fault(body=zstd.compress(bytes(40 << 20)), headers={"Content-Encoding": "zstd"}, content_type=JSON)
+    ),
     "says a coding that nobody knows": pages_only(Fault(headers={"Content-Encoding": "br"})),
-    "sends broken deflate": invalid(Fault(body=b"garbage", headers={"Content-Encoding": "deflate"}, content_type=JSON)),
+    "sends broken deflate": invalid(coded("deflate", b"garbage")),
 }
 CONTENTS = {
     "says the wrong type": pages_only(Fault(content_type="application/octet-stream")),

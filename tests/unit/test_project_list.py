@@ -66,7 +66,7 @@ def test_html_from_json():
     ],
 )
 def test_links_to_project_pages_become_relative(href, after):
-    body = "<!DOCTYPE html>\n<html><!-- <a href='/mirror/simple/x/'> -->\n<a class=x href='HREF'>six</a></html>\n"
+    body = "<!DOCTYPE html>\n<!-- <a href='/mirror/simple/x/'> -->\n<a class=x href='HREF'>six</a><a href='x/'>x</a>\n"
     page = render_project_list(html(body.replace("HREF", href)), "html").decode()
     assert page == body.replace("HREF", after)
 
@@ -99,7 +99,9 @@ def test_json_from_html():
         ('{"projects":["six"]}', JSON, "no name"),
         ('{"projects":[]}}', JSON, "more behind its end"),
         ('{"projects":[],"meta":{"api-version":"2.0"}}', JSON, "speaks version 2.0"),
-        ("Bad gateway", "text/html", "is none"),
+        ("Bad gateway", "text/html", "names none"),
+        ("<html><h1>Sign in</h1><a href='/login'>here</a></html>", "text/html", "names none"),
+        ("<html></html>", "text/html", "names none"),
         ('<html><meta name="pypi:repository-version" content="2.0"></html>', "text/html", "speaks version 2.0"),
         ("<html></html>", "text/plain", "content type"),
         (b"<html>\xff", "text/html", "cannot be decoded"),
