@@ -140,18 +140,25 @@ class Releases:
             self._shelf.drop(key)
         await self._pages.drop_below(_stored_as((project, "")))
 
-    async def get(self, project: str, version: str | None) -> tuple[Release, Freshness]:
-        """Return what upstream last said, and how fresh that is. Raise `NotFound` or `UpstreamFault`."""
+    async def get(self, project: str, version: str | None, since: float = 0.0) -> tuple[Release, Freshness]:
+        """Return what upstream last said, and how fresh that is; what it said before ``since`` is asked for again.
+
+        Raise `NotFound` or `UpstreamFault`.
+        """
         key = project, version
         known = self._shelf.get(key)
         if isinstance(known, _Absent) and time.time() < known.until:
             raise NotFound(known.sentence)
-        if isinstance(known, Release) and self._usable(known):
+        if isinstance(known, Release) and self._usable(known, since):
             return known, known.freshness(time.time())
-        return await self._flights.join(key, lambda: self._refresh(key))
+        found = await self._flights.join(key, lambda: self._refresh(key))
+        if found[0].checked < since and not found[0].stale and not isinstance(known, Release):
+            found = await self._flights.join(key, lambda: self._refresh(key))  # it came from the store
+        return found
 
-    def _usable(self, known: Release) -> bool:
-        return 0 <= time.time() - known.checked < self._ttl or time.monotonic() < known.ask_after
+    def _usable(self, known: Release, since: float = 0.0) -> bool:
+        is_fresh = 0 <= time.time() - known.checked < self._ttl and known.checked >= since
+        return is_fresh or time.monotonic() < known.ask_after
 
     async def _refresh(self, key: Key) -> tuple[Release, Freshness]:
         known = self._shelf.get(key)

@@ -110,7 +110,8 @@ class Screens:
             return ALL
         screen = await self._screen(project, digest, files, None)
         if limit is not None and screen.lacks_times:
-            screen = await self._with_times(project, digest, files, screen)
+            since = 0.0 if cutoff is None else cutoff.timestamp()
+            screen = await self._with_times(project, digest, files, screen, since)
         if screen.is_at_hand(limit):
             return Screened(screen, screen.hidden(limit))
         return Screened(screen, await asyncio.to_thread(screen.hidden, limit))
@@ -167,11 +168,11 @@ class Screens:
         return key, await asyncio.to_thread(_judged, listed, self._of(key[0]), release)
 
     async def _with_times(
-        self, project: str, digest: str, files: Callable[[], Awaitable[ProjectFiles]], screen: Screen
+        self, project: str, digest: str, files: Callable[[], Awaitable[ProjectFiles]], screen: Screen, since: float
     ) -> Screen:
         """Return the screen with the times that upstream's JSON API knows. Raise `Denied` where nobody knows any."""
         try:
-            release, _ = await self._releases.get(project, None)
+            release, _ = await self._releases.get(project, None, since)
         except NotFound:
             pass
         except UpstreamFault as fault:
