@@ -12,15 +12,17 @@ from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 from buildthrough.proxy import freshness
 from buildthrough.proxy.errors import ProxyError
 from buildthrough.proxy.mirror import ServedPage
-from buildthrough.proxy.ranges import is_unchanged
+from buildthrough.proxy.ranges import Part, is_unchanged
 from buildthrough.proxy.sendfile import STALL_SECONDS, write_patiently
 from buildthrough.proxy.sent_file import SentFile
+from buildthrough.proxy.transfer import send_path
 
 if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
 
     from buildthrough.proxy.mirror import StreamedPage
     from buildthrough.proxy.negotiation import Coding, Representation
+    from buildthrough.proxy.projects import ServedList
 
 _ONE_WRITE: Final = 64 << 10
 """Bytes up to which headers and body are joined: cheaper than to hand over two pieces."""
@@ -96,6 +98,25 @@ async def send_page(
     if isinstance(page, ServedPage):
         return page_response(request, page, wanted, coding)
     return await _send_stream(request, page, wanted, coding)
+
+
+async def send_list(request: web.Request, listed: ServedList, wanted: Representation, coding: Coding) -> SentFile:
+    """Answer with the project list, from the disk. Raise `StorageFault` where it cannot be read any more."""
+    rendition = listed.rendition
+    has_it = is_unchanged(request.headers.get(hdrs.IF_NONE_MATCH), rendition.etag)
+    response = SentFile(status=304 if has_it else 200, headers=_HEADERS)
+    response.headers[hdrs.ETAG] = rendition.etag
+    response.headers[freshness.HEADER] = listed.freshness.header
+    if listed.last_serial is not None:
+        response.headers["X-PyPI-Last-Serial"] = listed.last_serial
+    if not has_it:
+        response.headers[hdrs.CONTENT_TYPE] = wanted.content_type
+        response.content_length = rendition.size
+        if coding != "identity":
+            response.headers[hdrs.CONTENT_ENCODING] = coding
+    is_bodiless = has_it or request.method == hdrs.METH_HEAD
+    whole = None if is_bodiless else Part(begin=0, end=rendition.size)
+    return await send_path(request, response, rendition.path, whole)
 
 
 async def _send_stream(request: web.Request, page: StreamedPage, wanted: Representation, coding: Coding) -> SentFile:

@@ -9,23 +9,16 @@ from __future__ import annotations
 import asyncio
 import codecs
 import hashlib
-import sys
-import zlib
 from typing import TYPE_CHECKING, Final
 
 from buildthrough.proxy.errors import ProxyError, UpstreamInvalid
 from buildthrough.proxy.json_reader import JsonReader
 from buildthrough.proxy.page import is_utf8_json
-from buildthrough.proxy.rendered import GZIP_LEVEL, ZSTD_LEVEL, Rendered, etag_of
+from buildthrough.proxy.rendered import Rendered, compressor, etag_of
 from buildthrough.proxy.simple_json import document
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
-
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from buildthrough.proxy.negotiation import Coding
     from buildthrough.proxy.simple_json import JsonDocument
@@ -44,7 +37,7 @@ class PageStream:
         self._project = project
         self._way = way
         self.coding = coding
-        self._compress, self._flush = _compressor(coding)
+        self._compress, self._flush = compressor(coding)
         self._decoder = codecs.getincrementaldecoder("utf-8")("strict")
         self._reader: JsonReader | None = None
         self._base = ""
@@ -209,15 +202,3 @@ class PageStream:
     def _tell(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
-
-
-def _compressor(coding: Coding) -> tuple[Callable[[bytes], bytes], Callable[[], bytes]]:
-    match coding:
-        case "gzip":
-            packer = zlib.compressobj(GZIP_LEVEL, wbits=16 + zlib.MAX_WBITS)
-            return packer.compress, packer.flush
-        case "zstd":
-            frame = zstd.ZstdCompressor(ZSTD_LEVEL)
-            return frame.compress, frame.flush
-        case "identity":
-            return bytes, bytes

@@ -2,46 +2,48 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from buildthrough.proxy import logs
-from buildthrough.proxy.errors import UnknownProject, UpstreamFault, UpstreamInvalid
+from buildthrough.proxy.errors import StorageFault, UnknownProject, UpstreamFault, UpstreamInvalid
 from buildthrough.proxy.flight import Flights
 from buildthrough.proxy.freshness import HIT, MISS, REVALIDATED, Freshness
-from buildthrough.proxy.mirror import ServedPage
-from buildthrough.proxy.page import read_text
-from buildthrough.proxy.project_list import render_project_list, source_of
-from buildthrough.proxy.rendered import Rendered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from buildthrough.proxy.list_folder import ListFolder, Rendition
     from buildthrough.proxy.negotiation import Coding, Form
     from buildthrough.proxy.page_answer import PageAnswer
-    from buildthrough.proxy.pages import PageStore
+    from buildthrough.proxy.pages import StoredHead
     from buildthrough.proxy.patience import Patience
     from buildthrough.proxy.upstream import Upstream
 
 log = logs.logger("projects")
 
-_KEY = ""
-"""The list's place among the stored pages: no project has an empty name."""
 _PAUSE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedList:
+    """The list to send."""
+
+    rendition: Rendition
+    last_serial: str | None
+    freshness: Freshness
 
 
 @dataclass(slots=True, kw_only=True)
 class _Listing:
-    answer: PageAnswer
-    checked: float
+    head: StoredHead
     stale: bool = False
     ask_after: float = 0.0
-    renders: dict[tuple[Form, Coding], Rendered] = field(default_factory=dict)
 
     def freshness(self, now: float) -> Freshness:
-        return Freshness.stale(now - self.checked) if self.stale else HIT
+        return Freshness.stale(now - self.head.fetched) if self.stale else HIT
 
 
 class Projects:
@@ -51,51 +53,60 @@ class Projects:
         self,
         *,
         upstream: Upstream,
-        pages: PageStore,
+        folder: ListFolder,
         patience: Patience,
         page_ttl: float,
         observe_stale: Callable[[float], None] = lambda _age: None,
     ) -> None:
         """Use the list for ``page_ttl`` seconds without asking; ``observe_stale`` is told the age of an old one."""
         self._upstream = upstream
-        self._pages = pages
+        self._folder = folder
         self._patience = patience
         self._ttl = page_ttl
         self._observe_stale = observe_stale
         self._listing: _Listing | None = None
-        self._flights: Flights[object, tuple[_Listing, Freshness]] = Flights()
-        self._asking: Flights[object, tuple[_Listing, Freshness]] = Flights()
+        self._flights: Flights[str, tuple[_Listing, Freshness]] = Flights()
+        self._asking: Flights[str, tuple[_Listing, Freshness]] = Flights()
+        self._rendering: Flights[tuple[str, Form, Coding], Rendition | None] = Flights()
 
     async def close(self) -> None:
         """End what is under way."""
         await self._flights.close()
         await self._asking.close()
+        await self._rendering.close()
 
-    async def page(self, form: Form, coding: Coding) -> ServedPage:
-        """Return the list. Raise `UpstreamFault` where there is none to answer with."""
+    async def page(self, form: Form, coding: Coding) -> ServedList:
+        """Return the list. Raise `UpstreamFault` where there is none to answer with, `StorageFault`."""
+        for _ in range(2):  # what was lost from the folder is asked for again
+            listing, freshness = await self._get(form, coding)
+            head = listing.head
+            make = partial(self._folder.rendition, head, form, coding)
+            rendition = await self._rendering.join((head.digest, form, coding), make)
+            if rendition is not None:
+                return ServedList(rendition=rendition, last_serial=head.last_serial, freshness=freshness)
+            self._listing = None
+        raise StorageFault("The project list was lost from the data folder just now. Ask again.")
+
+    async def _get(self, form: Form, coding: Coding) -> tuple[_Listing, Freshness]:
         listing = self._listing
         if listing is not None and self._usable(listing):
             freshness = listing.freshness(time.time())
         else:
-            listing, freshness = await self._flights.join(_KEY, self._refresh)
+            listing, freshness = await self._flights.join("", lambda: self._refresh(form, coding))
         if freshness.age is not None:
             self._observe_stale(freshness.age)
-        rendered = listing.renders.get((form, coding))
-        if rendered is None:
-            rendered = await asyncio.to_thread(_render, listing.answer, form, coding)
-            listing.renders[form, coding] = rendered
-        return ServedPage(rendered=rendered, last_serial=listing.answer.last_serial, freshness=freshness)
+        return listing, freshness
 
     def _usable(self, listing: _Listing) -> bool:
-        fresh = 0 <= time.time() - listing.checked < self._ttl
+        fresh = 0 <= time.time() - listing.head.fetched < self._ttl
         return fresh or (listing.stale and time.monotonic() < listing.ask_after)
 
-    async def _refresh(self) -> tuple[_Listing, Freshness]:
-        known = self._listing or await self._load()
+    async def _refresh(self, form: Form, coding: Coding) -> tuple[_Listing, Freshness]:
+        known = self._listing or await self._load(form, coding)
         if known is not None and self._usable(known):
             return known, known.freshness(time.time())
         try:
-            asked = self._asking.join(_KEY, lambda: self._renew(known))
+            asked = self._asking.join("", lambda: self._renew(known, form, coding))
             return await self._patience.wait(asked, is_known=known is not None)
         except UpstreamFault as fault:
             if known is None:
@@ -104,39 +115,27 @@ class Projects:
             log.warning("upstream failed, the last good project list is served", fault=fault.sentence)
             return known, known.freshness(time.time())
 
-    async def _renew(self, known: _Listing | None) -> tuple[_Listing, Freshness]:
-        return await self._take(known, await self._ask(known))
-
-    async def _ask(self, known: _Listing | None) -> PageAnswer | None:
-        try:
-            return await self._upstream.page(None, known.answer.etag if known else None)
-        except UnknownProject as fault:
-            raise UpstreamInvalid("Upstream has no project list: upstream.url may be no index's address.") from fault
-
-    async def _take(self, known: _Listing | None, answer: PageAnswer | None) -> tuple[_Listing, Freshness]:
-        """Make what upstream answered the current list. Raise `UpstreamInvalid` where it is none."""
+    async def _renew(self, known: _Listing | None, form: Form, coding: Coding) -> tuple[_Listing, Freshness]:
+        answer = await self._ask(known)
         now = time.time()
-        if known is not None and (answer is None or answer.body == known.answer.body):
-            known.checked, known.stale = now, False
-            await self._pages.renew(_KEY, now)
+        if known is not None and (answer is None or answer.digest() == known.head.digest):
+            known.head, known.stale = await self._folder.renew(known.head, now), False
             return known, REVALIDATED
         if answer is None:
             raise UpstreamInvalid("Upstream answered that the project list is unchanged, but it was never asked for.")
-        listing = _Listing(answer=answer, checked=now)
-        # Rendered once before it is taken: what is no project list must not replace one that is.
-        form, _ = await asyncio.to_thread(read_text, answer, "project list")
-        listing.renders[form, "identity"] = await asyncio.to_thread(_render, answer, form, "identity")
-        await self._pages.put(_KEY, answer, now)
-        self._listing = listing
-        return listing, MISS
+        self._listing = _Listing(head=await self._folder.take(answer, now, form, coding))
+        return self._listing, MISS
 
-    async def _load(self) -> _Listing | None:
-        stored = await self._pages.get(_KEY)
-        if stored is None:
+    async def _ask(self, known: _Listing | None) -> PageAnswer | None:
+        try:
+            return await self._upstream.page(None, known.head.etag if known else None)
+        except UnknownProject as fault:
+            raise UpstreamInvalid("Upstream has no project list: upstream.url may be no index's address.") from fault
+
+    async def _load(self, form: Form, coding: Coding) -> _Listing | None:
+        """Return the list of an earlier run, if it can still be rendered."""
+        head = await self._folder.load()
+        if head is None or await self._folder.rendition(head, form, coding) is None:
             return None
-        self._listing = _Listing(answer=stored.answer, checked=stored.fetched)
+        self._listing = _Listing(head=head)
         return self._listing
-
-
-def _render(answer: PageAnswer, form: Form, coding: Coding) -> Rendered:
-    return Rendered.of(b"".join(render_project_list(source_of(answer), form)), coding)

@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import sys
+import zlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,8 @@ else:
     from backports import zstd
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from buildthrough.proxy.built import BuiltWheel
     from buildthrough.proxy.negotiation import Coding, Form
     from buildthrough.proxy.view import View
@@ -111,3 +114,16 @@ def compressed(body: bytes, coding: Coding) -> bytes:
             return zstd.compress(body, ZSTD_LEVEL)
         case "identity":
             return body
+
+
+def compressor(coding: Coding) -> tuple[Callable[[bytes], bytes], Callable[[], bytes]]:
+    """Return a function that compresses piece after piece, and one that returns what is left at the end."""
+    match coding:
+        case "gzip":
+            packer = zlib.compressobj(GZIP_LEVEL, wbits=16 + zlib.MAX_WBITS)
+            return packer.compress, packer.flush
+        case "zstd":
+            frame = zstd.ZstdCompressor(ZSTD_LEVEL)
+            return frame.compress, frame.flush
+        case "identity":
+            return bytes, bytes

@@ -19,6 +19,7 @@ from buildthrough.proxy.sent_file import SentFile, begun, decide
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
 
     from aiohttp.abc import AbstractStreamWriter
 
@@ -62,9 +63,17 @@ async def _send_blob(
     etag = f'"{blob.sha256}"'
     head = decide(request, blob.size, etag)
     response = begun(head, blob.size, etag, content_type, headers)
-    if request.method == hdrs.METH_HEAD or head.part is None or head.part.begin == head.part.end:
+    is_bodiless = request.method == hdrs.METH_HEAD or head.part is None or head.part.begin == head.part.end
+    return await send_path(request, response, blob.path, None if is_bodiless else head.part, stall_seconds)
+
+
+async def send_path(
+    request: web.Request, response: SentFile, path: Path, part: Part | None, stall_seconds: float = STALL_SECONDS
+) -> SentFile:
+    """Send an answer with a part of a local file, or with no body. Raise `StorageFault` where it cannot be read."""
+    if part is None:
         return await _send_head(request, response)
-    descriptor, first = await asyncio.to_thread(_open, blob, head.part)
+    descriptor, first = await asyncio.to_thread(_open, path, part)
     transport = request.transport
     try:
         writer = await _prepared(request, response)
@@ -72,7 +81,7 @@ async def _send_blob(
             await write_patiently(response.write_eof(first), transport, stall_seconds)
         else:
             with Body(request, response, writer, stall_seconds=stall_seconds) as body:
-                await body.send(descriptor, head.part)
+                await body.send(descriptor, part)
             await response.write_eof()
     except StorageFault as fault:
         response.fault = fault  # too late to say so
@@ -169,10 +178,10 @@ def _cut(transport: asyncio.Transport | None) -> None:
         transport.abort()
 
 
-def _open(blob: Blob, part: Part) -> tuple[int, bytes | None]:
+def _open(path: Path, part: Part) -> tuple[int, bytes | None]:
     """Return the open file, and its bytes where they are few."""
     try:
-        descriptor = os.open(blob.path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise StorageFault("The file was removed or became unreadable just now. Ask again.") from error
     try:

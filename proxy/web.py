@@ -14,7 +14,7 @@ from buildthrough.proxy.boundary import CORS
 from buildthrough.proxy.cutoff import parse_time, written
 from buildthrough.proxy.errors import BadRequest, NotFound
 from buildthrough.proxy.negotiation import Representation, choose, choose_coding
-from buildthrough.proxy.page_response import page_response, send_page
+from buildthrough.proxy.page_response import page_response, send_list, send_page
 from buildthrough.proxy.rendered import Rendering
 from buildthrough.proxy.transfer import send
 from buildthrough.proxy.view import FULL, STRICT, dated
@@ -117,8 +117,7 @@ class Index:
             return moved
         wanted = choose(request.headers.get(hdrs.ACCEPT), request.query.get("format"))
         coding = choose_coding(request.headers.get(hdrs.ACCEPT_ENCODING))
-        page = await self._projects.page(wanted.form, coding)
-        return page_response(request, page, wanted, coding)
+        return await send_list(request, await self._projects.page(wanted.form, coding), wanted, coding)
 
     async def project_page(self, request: web.Request) -> web.StreamResponse:
         """Answer ``/simple/<project>/``, the same for every client."""

@@ -23,6 +23,7 @@ from buildthrough.proxy.building import Building
 from buildthrough.proxy.current import CurrentPages
 from buildthrough.proxy.cutoff import parse_cutoff
 from buildthrough.proxy.downloads import Downloads
+from buildthrough.proxy.list_folder import ListFolder
 from buildthrough.proxy.metrics import Metrics
 from buildthrough.proxy.mirror import Mirror
 from buildthrough.proxy.misses import Misses
@@ -114,7 +115,7 @@ async def assemble(
     stack.push_async_callback(mirror.close)
     projects = Projects(
         upstream=upstream,
-        pages=parts.pages,
+        folder=ListFolder(settings.storage.dir / "list"),
         patience=patience,
         page_ttl=settings.upstream.page_ttl,
         observe_stale=metrics.stale,
