@@ -15,10 +15,9 @@ from buildthrough.proxy.errors import ProxyError, UnknownProject, UpstreamFault,
 from buildthrough.proxy.flight import Flights
 from buildthrough.proxy.freshness import HIT, MISS, REVALIDATED, Freshness
 from buildthrough.proxy.page import Page, read_page, take_page
-from buildthrough.proxy.rendered import Rendered, Rendering, source_of
+from buildthrough.proxy.rendered import Rendered, Rendering
 from buildthrough.proxy.serial import is_older
 from buildthrough.proxy.shelf import Shelf
-from buildthrough.proxy.view import FULL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -274,9 +273,6 @@ class CurrentPages:
         self._read.put(project, (digest, page), int(len(answer.body) * _PAGE_WEIGHT))
         current = Current(head=await self._store.put(project, answer, now), checked=now)
         self._shelf.put(project, current, _CURRENT_WEIGHT)
-        if stream is not None and stream.is_sent:
-            rendering = Rendering(form="json", coding=stream.coding, view=FULL)
-            await self.keep(project, current, rendering, stream.rendered(source_of(digest, ())))
         self._observe("fetched")
         return current, MISS
 

@@ -44,11 +44,12 @@ class JsonFiles:
         """Of each file: where it begins, where it ends, where its URL begins, where the path of its URL begins."""
         self.odd: dict[int, Odd] = {}
         """By the file's number; for these the last two places say nothing."""
-        self.edits: list[Edit] = []
-        """What was found since somebody last emptied it, in places of the window."""
+        self.edits: list[tuple[int, int, str, bool]] = []
+        """What was found since somebody last emptied it: the fields of `Edit`, in places of the window."""
         self._base = base
         self._known: dict[str, str] = {}
         self._origin = ""
+        self._gap = 0
         self._decode = json.JSONDecoder().raw_decode
         self._scan = scanner()
 
@@ -70,15 +71,26 @@ class JsonFiles:
         alone = window.find('"url"', begin + 5, end) < 0
         if alone and window.find("\\", at, end) >= 0:
             alone = _escaped_key(window, at, end) is None
-        stated = _plain_url(window, begin) if alone else None
-        if stated is None or stated[1] != url or not self._is_plain(url, filename):
+        start = self._where(window, begin, url) if alone and self._is_plain(url, filename) else 0
+        if not start:
             self._take_odd(window[at:end], filename, at, offset)
         else:
-            start = stated.start(1)
             path = start + len(self._origin)
             self.places.extend((offset + at, offset + end, offset + start, offset + path))
-            self.edits.append(Edit(start, path, "", rooted=True))
+            self.edits.append((start, path, "", True))
         return end
+
+    def _where(self, window: str, begin: int, url: str) -> int:
+        """Return where the value of the key at ``begin`` stands, 0 where it is written with escapes."""
+        start = begin + self._gap
+        if self._gap and window.startswith(url, start) and window.startswith('"', start + len(url)):
+            return start
+        stated = _plain_url(window, begin)
+        if stated is None or stated[1] != url:
+            return 0
+        start = stated.start(1)
+        self._gap = start - begin  # of all files on nearly all pages
+        return start
 
     def _is_plain(self, url: str, filename: str) -> bool:
         """Whether our URL is our way and upstream's path: so for all files of nearly all pages."""

@@ -130,8 +130,16 @@ class JsonWalk(ABC):
         end = self.offset + self.at
         character = yield from self._character()
         while character != "]":
-            yield from self._one_element()
+            try:  # one after another, as long as they are there: pages have tens of thousands
+                self.at = self.element(self.window, self.at, self.offset)
+            except Malformed:
+                raise
+            except ValueError:
+                yield from self._one_element()
             end = self.offset + self.at
+            if self.window.startswith(",{", self.at):
+                self.at += 1
+                continue
             comma = _separator(self.window, self.at)
             if comma is not None:
                 self.at = comma.end()

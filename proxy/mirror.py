@@ -99,9 +99,13 @@ class Mirror:
         self._built = built
         self._screens = screens
         self._flights: Flights[tuple[str, Rendering], Rendered] = Flights()
+        self._making: set[asyncio.Task[ServedPage]] = set()
 
     async def close(self) -> None:
         """End what is under way."""
+        for making in self._making:
+            making.cancel()
+        await asyncio.gather(*self._making, return_exceptions=True)
         await self._flights.close()
 
     async def current(self, project: str) -> tuple[Current, Freshness]:
@@ -128,8 +132,21 @@ class Mirror:
         stream = PageStream(project, f"{FULL.root}files/{project}/", rendering.coding)
         found = await self._current.get_or_stream(project, stream)
         if found is None:
-            return StreamedPage(last_serial=stream.last_serial, chunks=stream.chunks())
+            return StreamedPage(last_serial=stream.last_serial, chunks=self._streamed(project, rendering, stream))
         return await self._page(project, rendering, *found)
+
+    async def _streamed(self, project: str, rendering: Rendering, stream: PageStream) -> AsyncIterator[bytes]:
+        """Go through what is sent; then make the page anew, better compressed, for whoever asks next."""
+        async for chunk in stream.chunks():
+            yield chunk
+        making = asyncio.ensure_future(self.page(project, rendering))
+        self._making.add(making)
+        making.add_done_callback(self._made)
+
+    def _made(self, making: asyncio.Task[ServedPage]) -> None:
+        self._making.discard(making)
+        if not making.cancelled():
+            making.exception()  # whoever asks next is told
 
     async def _page(self, project: str, rendering: Rendering, current: Current, freshness: Freshness) -> ServedPage:
         if freshness.age is not None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from buildthrough.proxy.errors import ProxyError, UpstreamInvalid
 from buildthrough.proxy.json_reader import JsonReader
 from buildthrough.proxy.page import is_utf8_json
-from buildthrough.proxy.rendered import Rendered, compressor, etag_of
+from buildthrough.proxy.rendered import compressor
 from buildthrough.proxy.simple_json import document
 
 if TYPE_CHECKING:
@@ -36,8 +36,7 @@ class PageStream:
         """``way``: what the paths of files are written behind."""
         self._project = project
         self._way = way
-        self.coding = coding
-        self._compress, self._flush = compressor(coding)
+        self._compress, self._flush = compressor(coding, in_haste=True)
         self._decoder = codecs.getincrementaldecoder("utf-8")("strict")
         self._reader: JsonReader | None = None
         self._base = ""
@@ -49,7 +48,6 @@ class PageStream:
         self._repeated = 0
         self._repeated_digest = hashlib.sha256()
         self._written = 0
-        self._written_digest = hashlib.sha256()
         self._sent: list[bytes] = []
         self._fault: ProxyError | None = None
         self._is_whole = False
@@ -84,11 +82,6 @@ class PageStream:
             self._repeated = self._taken
             self._waiting.append(new)
             self._tell()
-
-    @property
-    def is_sent(self) -> bool:
-        """Whether the whole page is there."""
-        return self._is_whole
 
     async def is_flowing(self) -> None:
         """Wait until there is something to send of a page that is long. It may never be so."""
@@ -137,11 +130,6 @@ class PageStream:
             self._fault = fault
         self._tell()
 
-    def rendered(self, source: str) -> Rendered:
-        """Return all that was sent, for the next who asks."""
-        etag = etag_of(self._written_digest.hexdigest(), self.coding)
-        return Rendered(body=b"".join(self._sent), etag=etag, source=source, wheels=())
-
     async def _run(self) -> None:
         """Edit one batch while the one before it is compressed."""
         compressing: asyncio.Future[None] | None = None
@@ -186,7 +174,6 @@ class PageStream:
             raise UpstreamInvalid(msg) from error
         written = self._reader.feed(text, self._way).encode()
         self._written += len(written)
-        self._written_digest.update(written)
         return written
 
     def _last(self) -> tuple[bytes, JsonDocument]:
@@ -196,7 +183,6 @@ class PageStream:
         rest, reading = self._reader.finish(self._way)
         found = document(reading, self._base, self._project)
         written = rest.encode()
-        self._written_digest.update(written)
         return self._compress(before + written) + self._flush(), found
 
     def _tell(self) -> None:

@@ -116,14 +116,14 @@ def compressed(body: bytes, coding: Coding) -> bytes:
             return body
 
 
-def compressor(coding: Coding) -> tuple[Callable[[bytes], bytes], Callable[[], bytes]]:
+def compressor(coding: Coding, *, in_haste: bool = False) -> tuple[Callable[[bytes], bytes], Callable[[], bytes]]:
     """Return a function that compresses piece after piece, and one that returns what is left at the end."""
     match coding:
         case "gzip":
-            packer = zlib.compressobj(GZIP_LEVEL, wbits=16 + zlib.MAX_WBITS)
+            packer = zlib.compressobj(1 if in_haste else GZIP_LEVEL, wbits=16 + zlib.MAX_WBITS)
             return packer.compress, packer.flush
         case "zstd":
-            frame = zstd.ZstdCompressor(ZSTD_LEVEL)
+            frame = zstd.ZstdCompressor(1 if in_haste else ZSTD_LEVEL)
             return frame.compress, frame.flush
         case "identity":
             return bytes, bytes
