@@ -41,8 +41,9 @@ class Patience:
             async with asyncio.timeout(seconds):
                 given = await answer
         except TimeoutError as error:
-            self._silent_until = time.monotonic() + _SILENT_SECONDS
-            msg = f"Upstream has not answered for {seconds:g} seconds; it is still being asked, so try again."
+            if is_known:  # a page that is new may just be long
+                self._silent_until = time.monotonic() + _SILENT_SECONDS
+            msg = f"Upstream's answer is not here after {seconds:g} seconds; it is still being asked, so try again."
             raise UpstreamUnavailable(msg) from error
         self._silent_until = 0.0
         return given

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+import socket
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -229,6 +230,23 @@ async def test_a_certificate_that_does_not_fit(tmp_path: Path, what: str) -> Non
             assert (stale.status, stale.body) == (200, good.body)
             assert stale.headers["X-Buildthrough-Cache"].startswith("stale; age=")
             assert not pypi.requests
+
+
+async def test_an_upstream_that_takes_no_connection(tmp_path: Path) -> None:
+    """As where a firewall drops what comes: the queue of those that nobody accepts is full."""
+    with ExitStack() as stack:
+        deaf = stack.enter_context(socket.socket())
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(deaf.getsockname())
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}/simple/"
+        async with serving(url, tmp_path, upstream__connect_seconds=0.2) as site:
+            answer = await asyncio.wait_for(site.ask("/simple/demo/", Accept=JSON), 5)
+            assert answer.status == 503
+            assert "in time" in answer.sentence
 
 
 async def test_an_upstream_that_refuses_connections(pypi: FakePyPI, tmp_path: Path) -> None:
