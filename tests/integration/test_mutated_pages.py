@@ -193,7 +193,8 @@ def try_all(server: Running, pypi: FakePyPI, fault: Fault, caplog: pytest.LogCap
             continue
         assert answer.status in {200, 404, 502, 503}, answer
         if answer.status != 200:
-            assert answer.sentence
+            assert answer.body.removesuffix(b"\n").decode().isprintable(), answer
+            assert b"Traceback" not in answer.body
         elif "json" in answer.headers["Content-Type"] and "Content-Encoding" not in answer.headers:
             json.loads(answer.body)
     told = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR or record.exc_info]
