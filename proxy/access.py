@@ -18,7 +18,8 @@ from buildthrough.config.pip import find_index
 from buildthrough.config.schema import SettingsError
 from buildthrough.proxy import logs
 from buildthrough.proxy.address import index_url
-from buildthrough.proxy.credentials import basic, bearer, from_netrc, from_url, netrc_path
+from buildthrough.proxy.credentials import basic, bearer, from_url
+from buildthrough.proxy.netrc_file import NetrcFile, from_netrc, netrc_path
 from buildthrough.proxy.upstream import HttpUpstream
 from buildthrough.proxy.upstreams import Member, Upstreams
 
@@ -45,6 +46,8 @@ class Access:
     ca_file: str
     credentials: Credentials | None = field(repr=False)
     credentials_from: str
+    netrc: Path | None = None
+    """The netrc file to look into while the server runs; then ``credentials`` is what it has now."""
     note: str = ""
     """What went wrong on the way and is no reason to stop."""
 
@@ -129,7 +132,7 @@ async def client_of(
         str(way.url),
         name=given.name,
         stays=stays,
-        credentials=way.credentials,
+        credentials=way.credentials if way.netrc is None else NetrcFile(way.netrc, way.url.host or ""),
         client_cert=given.client_cert or None,
         client_key=given.client_key or None,
         ca_file=way.ca_file or None,
@@ -158,7 +161,15 @@ def _access(given: NamedUpstream, *, host: str, port: int) -> Access:
         pips = find_index(host=host, port=port)
         text, ca_file, found = pips.url, ca_file or pips.ca_file or "", pips.source
     url = index_url(text)
-    credentials, origin, note = _credentials(given, URL(text))
+    credentials, origin = _stated(given, URL(text))
+    netrc = netrc_path(os.environ) if credentials is None else None
+    note = ""
+    if netrc is not None:
+        try:
+            credentials = from_netrc(netrc, url.host or "")
+        except ValueError as error:
+            note = str(error)
+        origin = str(netrc)
     return Access(
         given=given,
         url=url,
@@ -166,27 +177,18 @@ def _access(given: NamedUpstream, *, host: str, port: int) -> Access:
         ca_file=ca_file,
         credentials=credentials,
         credentials_from=origin,
+        netrc=netrc,
         note=note,
     )
 
 
-def _credentials(given: NamedUpstream, url: URL) -> tuple[Credentials | None, str, str]:
-    """Return the credentials, where they are from, and what went wrong while they were looked for. Blocking."""
+def _stated(given: NamedUpstream, url: URL) -> tuple[Credentials | None, str]:
+    """Return the credentials that the settings state, and where they stand."""
     if given.token:
-        return bearer(given.token), "the settings", ""
+        return bearer(given.token), "the settings"
     if given.username:
-        return basic(given.username, given.password), "the settings", ""
-    in_url = from_url(url)
-    if in_url is not None:
-        return in_url, "the address", ""
-    path = netrc_path(os.environ)
-    if path is None or url.host is None:
-        return None, "", ""
-    try:
-        found = from_netrc(path, url.host)
-    except ValueError as error:
-        return None, "", str(error)
-    return found, str(path) if found is not None else "", ""
+        return basic(given.username, given.password), "the settings"
+    return from_url(url), "the address"
 
 
 def _check_files(way: Access) -> None:

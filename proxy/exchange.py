@@ -16,6 +16,7 @@ from yarl import URL
 from buildthrough.proxy.address import origin, shown
 from buildthrough.proxy.credentials import from_url
 from buildthrough.proxy.errors import UpstreamInvalid, UpstreamUnavailable
+from buildthrough.proxy.netrc_file import NetrcFile
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -62,7 +63,9 @@ class Trust:
 class Exchange:
     """The requests of one upstream."""
 
-    def __init__(self, *, index: URL, credentials: Credentials | None, trust: Trust, proxies: Proxies) -> None:
+    def __init__(
+        self, *, index: URL, credentials: Credentials | NetrcFile | None, trust: Trust, proxies: Proxies
+    ) -> None:
         self._origin = origin(index)
         self._credentials = credentials
         self._trust = trust
@@ -83,7 +86,7 @@ class Exchange:
         """  # noqa: D205 - it is one sentence
         at = url
         for _ in range(REDIRECTS + 1):
-            async with self._send(session, method, at, headers) as response:
+            async with self._send(session, method, at, headers, await self._shown_to(at)) as response:
                 location = response.headers.get("Location")
                 if response.status not in _MOVED or location is None:
                     yield response
@@ -91,11 +94,22 @@ class Exchange:
                 at = _next(url, at, location, within)
         raise UpstreamInvalid(f"Upstream sends {shown(url)} round in circles.")
 
+    async def _shown_to(self, url: URL) -> Credentials | None:
+        """Return the credentials that a server is to see: ours at our upstream, else what stands in the URL itself."""
+        if origin(url) != self._origin:
+            return from_url(url)
+        held = self._credentials
+        return (await held.current() if isinstance(held, NetrcFile) else held) or from_url(url)
+
     def _send(
-        self, session: aiohttp.ClientSession, method: str, url: URL, headers: Mapping[str, str]
+        self,
+        session: aiohttp.ClientSession,
+        method: str,
+        url: URL,
+        headers: Mapping[str, str],
+        credentials: Credentials | None,
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         is_own = origin(url) == self._origin
-        credentials = (self._credentials if is_own else None) or from_url(url)
         sent = dict(headers)
         if credentials is not None:
             sent["Authorization"] = credentials.authorization

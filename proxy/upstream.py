@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from buildthrough.proxy.credentials import Credentials
+    from buildthrough.proxy.netrc_file import NetrcFile
     from buildthrough.proxy.page_answer import Arrival, PageAnswer
 
 ACCEPT: Final = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01"
@@ -119,7 +120,7 @@ class HttpUpstream:
         *,
         name: str = "",
         stays: bool = False,
-        credentials: Credentials | None = None,
+        credentials: Credentials | NetrcFile | None = None,
         client_cert: Path | str | None = None,
         client_key: Path | str | None = None,
         ca_file: Path | str | None = None,

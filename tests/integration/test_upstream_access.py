@@ -13,8 +13,9 @@ from tests.fakes.faults import Fault
 from tests.fakes.proxy import forwarding
 from tests.fakes.pypi import FakePyPI
 
-from buildthrough.proxy.credentials import basic, bearer, from_netrc, netrc_path
+from buildthrough.proxy.credentials import basic, bearer
 from buildthrough.proxy.errors import UpstreamFault, UpstreamInvalid, UpstreamUnavailable
+from buildthrough.proxy.netrc_file import NetrcFile, from_netrc, netrc_path
 from buildthrough.proxy.proxies import Proxies
 from buildthrough.proxy.upstream import HttpUpstream
 
@@ -83,6 +84,26 @@ async def test_a_netrc_file_is_read_for_the_very_host(tmp_path: Path) -> None:
     assert "s3cret" not in str(caught.value)
     assert netrc_path({"NETRC": str(file)}) == file
     assert netrc_path({"NETRC": str(tmp_path / "none")}) is None
+
+
+async def test_a_netrc_file_that_changes_is_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "netrc"
+    kept = NetrcFile(file, "127.0.0.1", look_seconds=0)
+    assert await kept.current() is None
+    with index() as pypi:
+        async with HttpUpstream.open(pypi.simple, retries=0, credentials=kept) as client:
+            for password in ("first", "second"):
+                file.write_text(f"machine 127.0.0.1 login user password {password}\n")
+                pypi.authorization = basic("user", password).authorization
+                assert await client.page("six", None) is not None
+            file.write_text("machine 127.0.0.1 login user pass")  # in the middle of being written
+            assert await client.page("six", None) is not None
+            file.unlink()
+            assert await client.page("six", None) is not None
+    lazy = NetrcFile(file, "127.0.0.1", look_seconds=3600)
+    assert await lazy.current() is None
+    file.write_text("machine 127.0.0.1 login user password third\n")
+    assert await lazy.current() is None
 
 
 @pytest.fixture
