@@ -58,6 +58,10 @@ class ListFolder:
         """Return what is known of the list that was taken last."""
         return await asyncio.to_thread(self._load)
 
+    async def drop(self) -> None:
+        """Forget the list: it is of other upstreams. Its files go when the next one is taken."""
+        await asyncio.to_thread((self._folder / _HEAD).unlink, missing_ok=True)
+
     async def take(self, answer: PageAnswer, at: float, form: Form, coding: Coding) -> StoredHead:
         """Keep a list that was fetched at that time (Unix seconds), once it could be rendered as wanted.
 

@@ -137,15 +137,20 @@ class PageStore:
             await loop.run_in_executor(store._thread, store._close)
             store._thread.shutdown()
 
-    async def settle(self, upstreams: str) -> None:
-        """Throw all away that is of other upstreams than these: it would stand for pages that they never sent."""
+    async def settle(self, upstreams: str) -> bool:
+        """Throw all away that is of other upstreams than these: it would stand for pages that they never sent.
 
-        def settle(cache: Cache) -> None:
-            if cache.get("upstreams") != upstreams:
-                cache.clear()
-                cache.set("upstreams", upstreams)
+        Return whether it was so.
+        """
 
-        await self.run(settle, None)
+        def settle(cache: Cache) -> bool:
+            if cache.get("upstreams") == upstreams:
+                return False
+            cache.clear()
+            cache.set("upstreams", upstreams)
+            return True
+
+        return await self.run(settle, True)  # noqa: FBT003 - what it returns
 
     async def get(self, key: str) -> StoredPage | None:
         """Return a page as it was stored."""

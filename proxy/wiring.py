@@ -74,7 +74,9 @@ async def assemble(
     metrics = Metrics()
     parts = await open_stores(settings, metrics, stack)
     ways = await access.accesses(settings)
-    await parts.pages.settle(access.fingerprint(ways))
+    listed = ListFolder(settings.storage.dir / "list")
+    if await parts.pages.settle(access.fingerprint(ways)):
+        await listed.drop()
     upstreams = await stack.enter_async_context(access.opened(ways, parts.decisions, metrics.upstream))
     upstream = upstreams.upstream
     downloads = await stack.enter_async_context(
@@ -115,7 +117,7 @@ async def assemble(
     stack.push_async_callback(mirror.close)
     projects = Projects(
         upstream=upstream,
-        folder=ListFolder(settings.storage.dir / "list"),
+        folder=listed,
         patience=patience,
         page_ttl=settings.upstream.page_ttl,
         observe_stale=metrics.stale,

@@ -205,6 +205,18 @@ async def test_credentials_in_upstreams_links_are_not_passed_on(tmp_path, form):
             assert await download(site, "demo", "demo-1.0.tar.gz") == data
 
 
+async def test_the_list_of_other_upstreams_is_not_served_after_them(acme, pypi, tmp_path):
+    in_order(tmp_path, acme, pypi)
+    async with both(tmp_path, upstream__page_ttl=3600) as site:
+        projects = (await site.ask("/simple/", Accept=JSON)).json["projects"]
+        assert [one["name"] for one in projects] == ["acme-tool", "both", "six"]
+    configured(tmp_path, pypi=f'url = "{pypi.simple}"')
+    pypi.remove_project("six")
+    async with both(tmp_path, upstream__page_ttl=3600) as site:
+        projects = (await site.ask("/simple/", Accept=JSON)).json["projects"]
+        assert [one["name"] for one in projects] == ["acme-tool", "both"]
+
+
 async def test_a_pin_goes_before_a_decision(acme, pypi, tmp_path):
     configured(tmp_path, pypi=f'url = "{pypi.simple}"', acme=f'url = "{acme.simple}"\ntoken = "t0ken"')
     async with both(tmp_path, upstream__page_ttl=3600) as site:
