@@ -11,6 +11,7 @@ from buildthrough.proxy import logs
 from buildthrough.proxy.errors import StorageFault, UnknownProject, UpstreamFault, UpstreamInvalid
 from buildthrough.proxy.flight import Flights
 from buildthrough.proxy.freshness import HIT, MISS, REVALIDATED, Freshness
+from buildthrough.proxy.serial import is_older
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,9 +57,14 @@ class Projects:
         folder: ListFolder,
         patience: Patience,
         page_ttl: float,
+        accept_older: bool = False,
         observe_stale: Callable[[float], None] = lambda _age: None,
     ) -> None:
-        """Use the list for ``page_ttl`` seconds without asking; ``observe_stale`` is told the age of an old one."""
+        """Use the list for ``page_ttl`` seconds without asking; ``observe_stale`` is told the age of an old one.
+
+        ``accept_older`` takes a list whose serial is lower than that of the known one.
+        """
+        self._accept_older = accept_older
         self._upstream = upstream
         self._folder = folder
         self._patience = patience
@@ -99,7 +105,7 @@ class Projects:
 
     def _usable(self, listing: _Listing) -> bool:
         fresh = 0 <= time.time() - listing.head.fetched < self._ttl
-        return fresh or (listing.stale and time.monotonic() < listing.ask_after)
+        return fresh or time.monotonic() < listing.ask_after
 
     async def _refresh(self, form: Form, coding: Coding) -> tuple[_Listing, Freshness]:
         known = self._listing or await self._load(form, coding)
@@ -123,6 +129,10 @@ class Projects:
             return known, REVALIDATED
         if answer is None:
             raise UpstreamInvalid("Upstream answered that the project list is unchanged, but it was never asked for.")
+        if known is not None and not self._accept_older and _is_older(answer, known.head):
+            log.info("upstream's project list is older than the one that is known, which is kept")
+            known.stale, known.ask_after = False, time.monotonic() + min(self._ttl, _PAUSE_SECONDS)
+            return known, HIT
         self._listing = _Listing(head=await self._folder.take(answer, now, form, coding))
         return self._listing, MISS
 
@@ -139,3 +149,7 @@ class Projects:
             return None
         self._listing = _Listing(head=head)
         return self._listing
+
+
+def _is_older(answer: PageAnswer, known: StoredHead) -> bool:
+    return answer.upstream == known.upstream and is_older(answer.last_serial, known.last_serial)

@@ -120,6 +120,7 @@ async def assemble(
         folder=listed,
         patience=patience,
         page_ttl=settings.upstream.page_ttl,
+        accept_older=settings.upstream.accept_older_serial,
         observe_stale=metrics.stale,
     )
     stack.push_async_callback(projects.close)

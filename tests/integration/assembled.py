@@ -160,7 +160,7 @@ def workshop(*sandboxes: Sandbox, targets: tuple[str, ...] = (TARGET,)) -> Works
         executable=Path("/usr/bin/python3"),
         prefixes=(Path("/usr"),),
         environment=parse_environment(TARGET),
-        markers={},
+        markers={"python_full_version": "3.11.2", "implementation_name": "cpython"},
         has_headers=True,
     )
     kit = Kit(

@@ -104,3 +104,21 @@ async def test_pages_without_a_serial_are_taken_as_they_come(demo, site):
     page = {"meta": {"api-version": "1.0"}, "name": "demo", "files": []}
     demo.fault("/simple/demo/", Fault(status=200, body=json.dumps(page).encode(), headers={"X-PyPI-Last-Serial": ""}))
     assert (await site.page("demo"))["files"] == []
+
+
+@pytest.mark.parametrize("accepts", ["true", "false"])
+@pytest.mark.parametrize("form", ["json", "html"])
+async def test_the_list_of_projects_does_not_go_back_in_time_either(tmp_path, form, accepts):
+    with FakePyPI(form=form) as pypi:
+        pypi.add("demo", SDIST, b"data")
+        async with serving(pypi.simple, tmp_path, upstream__accept_older_serial=accepts) as site:
+            old = await site.ask(pypi.simple)
+            pypi.add("other", "other-1.0.tar.gz", b"data")
+            new = await site.ask("/simple/", Accept=JSON)
+            assert b'"other"' in new.body
+            pypi.fault("/simple/", lagging(old))
+            again = await site.ask("/simple/", Accept=JSON)
+            assert (again.status, b'"other"' in again.body) == (200, accepts == "false")
+            pypi.heal()
+            pypi.add("third", "third-1.0.tar.gz", b"data")
+            assert b'"third"' in (await site.ask("/simple/", Accept=JSON)).body
