@@ -16,6 +16,8 @@ SUPPORTED_MAJOR = 1
 _version = re.compile(r"([0-9]{1,9})(?:\.[0-9]{1,9})*").fullmatch
 _DIGEST = re.compile(r"[0-9a-fA-F]{8,256}")
 _SHA256_LENGTH = 64
+_SHOWN = 60
+"""Characters of what upstream states that are quoted: there may be megabytes."""
 
 
 def check_version(stated: object, where: str) -> str:
@@ -24,10 +26,10 @@ def check_version(stated: object, where: str) -> str:
         return "1.0"
     match = _version(stated) if isinstance(stated, str) else None
     if match is None:
-        msg = f"Upstream's {where} states the api-version {stated!r}, which is no version."
+        msg = f"Upstream's {where} states the api-version {repr(stated)[:_SHOWN]}, which is no version."
         raise UpstreamInvalid(msg)
     if int(match[1]) != SUPPORTED_MAJOR:
-        msg = f"Upstream's {where} speaks version {match[0]} of the simple API; this server speaks version 1."
+        msg = f"Upstream's {where} speaks version {match[0][:_SHOWN]} of the simple API; this server speaks version 1."
         raise UpstreamInvalid(msg)
     return match[0]
 

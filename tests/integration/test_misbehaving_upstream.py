@@ -190,6 +190,9 @@ CONTENTS = {
     "sends a page of another project": invalid(
         Fault(body=b'{"meta": {"api-version": "1.0"}, "name": "another", "files": []}', content_type=JSON)
     ),
+    "speaks a version without end": invalid(
+        Fault(body=b'{"meta": {"api-version": "%s"}, "files": []}' % (b"x" * 100_000), content_type=JSON)
+    ),
     "speaks version 2": invalid(
         Fault(body=b'{"meta": {"api-version": "2.0"}, "name": "x", "files": []}', content_type=JSON)
     ),

@@ -195,6 +195,7 @@ def try_all(server: Running, pypi: FakePyPI, fault: Fault, caplog: pytest.LogCap
         if answer.status != 200:
             assert answer.body.removesuffix(b"\n").decode().isprintable(), answer
             assert b"Traceback" not in answer.body
+            assert len(answer.body) < 500
         elif "json" in answer.headers["Content-Type"] and "Content-Encoding" not in answer.headers:
             json.loads(answer.body)
     told = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR or record.exc_info]
