@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 WITHHELD: Final = 64 << 10
 """Bytes at the end of a file that wait for the digest."""
 
+TELL_SECONDS: Final = 0.01
+"""Readers are told of new bytes at most so often."""
+
 _STOPPED: Final = "The server stopped while the file was arriving."
 
 
@@ -81,6 +84,8 @@ class Download:
         self._readers = 0
         self._descriptor: int | None = None
         self._changed = asyncio.Event()
+        self._telling = 0.0
+        """When readers were, or will be, told of what came: the loop's time."""
 
     @property
     def shown(self) -> int:
@@ -209,6 +214,18 @@ class Download:
         self._changed.set()
         self._changed = asyncio.Event()
 
+    def _tell_soon(self) -> None:
+        """Tell, but not for each piece: a hundred readers are woken each time."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if self._telling > now:
+            return
+        self._telling = max(now, self._telling + TELL_SECONDS)
+        if self._telling > now:
+            loop.call_at(self._telling, self._tell)
+        else:
+            self._tell()
+
     async def _write(self) -> None:
         def begin() -> None:
             self.size, self.etag = arrival.size, arrival.etag
@@ -223,4 +240,4 @@ class Download:
             async for piece in pieces:
                 await self._writer.write(piece)
                 self.pace.note(self._writer.size)
-                self._tell()
+                self._tell_soon()

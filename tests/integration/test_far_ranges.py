@@ -122,7 +122,7 @@ async def test_an_upstream_that_grants_no_such_range_is_waited_for(pypi, site, h
     file, gate = held
     pypi.fault("/packages/*", fault)
     asking = asyncio.ensure_future(site.ask(path_of(file), Range="bytes=-16384"))
-    await asyncio.sleep(0.7)
+    await asyncio.sleep(0.4)
     assert not asking.done()
     assert len(ranges(pypi)) <= 5
     gate.open()
@@ -195,4 +195,17 @@ async def test_while_it_comes_fast_enough_it_is_waited_for(pypi, site, monkeypat
     answer = await site.ask(path_of(file), Range="bytes=-16384")
     assert (answer.status, answer.body == part(file, SIZE - 16384, SIZE)) == (206, True)
     assert "X-Buildthrough-Cache" not in answer.headers
+    assert ranges(pypi) == [None]
+
+
+async def test_who_follows_a_download_that_stands_still_waits_for_it(pypi, site, held):
+    file, gate = held
+    spans = {"": (0, SIZE), "bytes=0-": (0, SIZE), "bytes=900000-": (900_000, SIZE), "bytes=5-8000000": (5, 8_000_001)}
+    asking = [asyncio.ensure_future(site.ask(path_of(file), **({"Range": one} if one else {}))) for one in spans]
+    await asyncio.to_thread(gate.wait_until_reached)
+    await asyncio.sleep(0.4)
+    assert ranges(pypi) == [None]
+    gate.open()
+    for answer, (begin, end) in zip(await asyncio.gather(*asking), spans.values(), strict=True):
+        assert answer.body == part(file, begin, end)
     assert ranges(pypi) == [None]

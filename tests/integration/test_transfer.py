@@ -149,10 +149,10 @@ class Client:
         if method == "HEAD" or status == 304:
             return status, fields, b""
         if fields.get("transfer-encoding") == "chunked":
-            return status, fields, await self._chunked()
+            return status, fields, await self.chunked()
         return status, fields, await self.reader.readexactly(int(fields["content-length"]))
 
-    async def _chunked(self) -> bytes:
+    async def chunked(self) -> bytes:
         body = bytearray()
         while size := int(await self.reader.readuntil(b"\r\n"), 16):
             body += await self.reader.readexactly(size)
@@ -268,12 +268,14 @@ def test_a_failed_download_never_looks_whole(
                 server.sha256 = "0" * 64
             else:
                 server.upstream.breaks = [300_000] * 20
+            server.upstream.stops_at = 200_000
             async with Client(server.port) as client:
-                asked = asyncio.ensure_future(client.ask("/arriving"))
-                await asyncio.sleep(0.05)
+                client.writer.write(b"GET /arriving HTTP/1.1\r\nHost: x\r\n\r\n")
                 server.upstream.gate.set()
+                assert b" 200 " in await client.reader.readuntil(b"\r\n\r\n")
+                server.upstream.stopped.set()
                 with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
-                    await asked
+                    await (client.reader.readexactly(len(BIG)) if tells_size else client.chunked())
             assert [blob async for blob in server.blobs] == []
             assert await server.outcome() == (502 if fault == "digest" else 503)
 
