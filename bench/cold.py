@@ -103,7 +103,7 @@ def main(report: Report, *, quick: bool = False) -> None:
                 cold.page(shape, number)
             cold.file(number)
         report.missing |= running.missing
-        report.versions |= {peer.name: peer.version() for peer in running.peers}
+        report.versions |= running.versions
     _judge(report, cold)
 
 

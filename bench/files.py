@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SIZES = {"20 MB": ("file20", 20_000_000), "200 MB": ("file200", 200_000_000)}
 CONNECTIONS = 4
 CLIENTS = 100
-LIMIT = 40
+LIMIT = 30
 """Seconds that a stampede may take."""
 COST = "processor ms a GB"
 
@@ -31,7 +31,7 @@ def cached(report: Report, *, quick: bool = False) -> None:
     with lineup.upstream() as upstream, lineup.running(upstream) as running:
         static = lineup.fresh(Static)
         assert isinstance(static, Static)
-        running.peers.append(static.start(upstream))
+        running.joins(static, upstream)
         for label, (project, size) in SIZES.items():
             urls = _warm(running, upstream, project)
             for number in range(rounds):
@@ -39,7 +39,7 @@ def cached(report: Report, *, quick: bool = False) -> None:
                     if number < others or isinstance(peer, (Ours, Static, Cache)):
                         _one(table, peer, url, label, size)
         report.missing |= running.missing
-        report.versions |= {peer.name: peer.version() for peer in running.peers}
+        report.versions |= running.versions
     for label in SIZES:
         report.at_least(
             f"{label}, cached: against nginx static", table.ratio((Ours.name, label), (Static.name, label)), 0.9
@@ -106,6 +106,6 @@ def stampede(report: Report, *, quick: bool = False) -> None:
                     table.say(peer.name, "seconds", f"failed: {broken}")
                     table.say(peer.name, "transfers", f"{lineup.transfers(upstream, filename) - before}")
         report.missing |= running.missing
-        report.versions |= {peer.name: peer.version() for peer in running.peers}
+        report.versions |= running.versions
     report.at_most("stampede: most transfers at upstream", worst or None, 1)
     report.at_most("stampede: time against nginx", table.ratio((Ours.name, "seconds"), (Cache.name, "seconds")), 1.3)

@@ -55,6 +55,17 @@ class Lineup:
     peers: list[Peer] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
     """Reasons by name."""
+    versions: dict[str, str] = field(default_factory=dict)
+    """By name, of all that started."""
+
+    def joins(self, peer: Peer, upstream_url: str) -> None:
+        """Start one more."""
+        self.peers.append(peer)
+        try:
+            peer.start(upstream_url)
+            self.versions[peer.name] = peer.version()
+        except (Broken, OSError) as broken:
+            self.fails(peer, broken)
 
     def fails(self, peer: Peer, reason: object) -> None:
         """Take one out of what comes."""
@@ -89,11 +100,7 @@ def running(upstream_url: str, kinds: Sequence[type[Peer]] = CACHES) -> Iterator
                 lineup.missing[kind.name] = str(broken)
                 print(f"! {kind.name}: {broken}", file=sys.stderr, flush=True)
                 continue
-            lineup.peers.append(peer)
-            try:
-                peer.start(upstream_url)
-            except (Broken, OSError) as broken:
-                lineup.fails(peer, broken)
+            lineup.joins(peer, upstream_url)
         yield lineup
     finally:
         lineup.stop()

@@ -56,7 +56,7 @@ def main(report: Report, *, quick: bool = False) -> None:
                 started.add(peer.name, AGAIN, peer.started)
             peer.stop()
         report.missing |= running.missing
-        report.versions |= {peer.name: peer.version() for peer in running.peers}
+        report.versions |= running.versions
     _judge(report, resident, started)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bench import lineup, shapes
@@ -15,13 +15,14 @@ from bench.peers.ours import Ours
 from bench.peers.proxpi import Proxpi
 from bench.peers.simple_repository import SimpleRepository
 from bench.process import Broken
-from bench.report import number
+from bench.report import Table, number
 
 if TYPE_CHECKING:
     from bench.peer import Peer
-    from bench.report import Report, Table
+    from bench.report import Report
 
 JUDGED = (Ours, Bare)
+COSTED = (Ours, Bare, Static)
 UNPACKED = (Devpi, SimpleRepository)
 """Those that compress nothing, whatever is accepted: measured once."""
 FORMS = {"gzip": "gzip", "zstd": "zstd, gzip;q=0.5", "identity": "identity"}
@@ -37,6 +38,9 @@ class Effort:
     others: int = 3
     """Of all others."""
     seconds: float = 1.0
+    cost: Table = field(
+        default_factory=lambda: Table("What an answer costs", "microseconds of the server's processor time a request")
+    )
 
     def turns(self, peer: Peer, number: int) -> bool:
         """Return whether a peer is measured in this round."""
@@ -49,11 +53,12 @@ def main(report: Report, *, quick: bool = False) -> None:
     with lineup.upstream() as upstream, lineup.running(upstream, (*lineup.CACHES, GzipCache)) as running:
         _warm(running, upstream)
         for peer in _limits(running, upstream):
-            running.peers.append(peer)
+            running.joins(peer, upstream)
         report.missing |= running.missing
-        report.versions |= {peer.name: peer.version() for peer in running.peers}
+        report.versions |= running.versions
         tables = {form: _measured(report, running, form, effort) for form in FORMS}
         unchanged = _unchanged(report, running, effort)
+        report.tables.append(effort.cost)
     _judge(report, tables, unchanged)
 
 
@@ -82,7 +87,7 @@ def _limits(running: lineup.Lineup, upstream: str) -> list[Peer]:
         zstd = ask(url, {"Accept-Encoding": FORMS["zstd"]})
         more = {"zstd": zstd.wire} if zstd.coding == "zstd" else {}
         bare.put(name, identity=plain, gzip=packed, **more)
-    return [static.start(upstream), bare.start(upstream)]
+    return [static, bare]
 
 
 def _measured(report: Report, running: lineup.Lineup, form: str, effort: Effort) -> Table:
@@ -99,20 +104,21 @@ def _measured(report: Report, running: lineup.Lineup, form: str, effort: Effort)
                 table.say(peer.name, shape.name, f"answers {answer.coding}")
             if form != "gzip" and isinstance(peer, UNPACKED):
                 table.say(peer.name, shape.name, "as with gzip")
-        _rounds(
-            table,
-            shape.name,
-            {peer: accept for peer in chosen if form == "gzip" or not isinstance(peer, UNPACKED)},
-            effort,
-        )
+        if form != "gzip":
+            chosen = [peer for peer in chosen if not isinstance(peer, UNPACKED)]
+        _rounds(table, shape.name, dict.fromkeys(chosen, accept), effort, form)
     return table
 
 
-def _rounds(table: Table, project: str, asked: dict[Peer, dict[str, str]], effort: Effort) -> None:
+def _rounds(table: Table, project: str, asked: dict[Peer, dict[str, str]], effort: Effort, form: str) -> None:
     for number_of in range(effort.rounds):
         for peer, headers in asked.items():
             if effort.turns(peer, number_of):
-                table.add(peer.name, project, rate(peer.page(project), headers, seconds=effort.seconds))
+                before = peer.process.seconds_of_cpu()
+                table.add(peer.name, project, found := rate(peer.page(project), headers, seconds=effort.seconds))
+                if isinstance(peer, COSTED):
+                    spent = peer.process.seconds_of_cpu() - before
+                    effort.cost.add(peer.name, f"{project}, {form}", 1e6 * spent / (found * effort.seconds))
 
 
 def _named(answer: Answer, form: str) -> str:
@@ -130,7 +136,7 @@ def _unchanged(report: Report, running: lineup.Lineup, effort: Effort) -> Table:
                 asked[peer] = condition
             else:
                 table.say(peer.name, name, f"answers {status}")
-        _rounds(table, name, asked, effort)
+        _rounds(table, name, asked, effort, "304")
     return table
 
 

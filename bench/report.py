@@ -106,7 +106,7 @@ class Report:
             "",
         ]
         if self.versions:
-            lines += ["Versions: " + ", ".join(f"{name} {said}" for name, said in self.versions.items()) + ".", ""]
+            lines += ["Versions: " + "; ".join(f"{name}: {said}" for name, said in self.versions.items()) + ".", ""]
         lines += [f"Not measured: {name}, because: {reason}" for name, reason in self.missing.items()]
         lines += ["", *(table.markdown() for table in self.tables)]
         if self.verdicts:
