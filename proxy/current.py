@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from buildthrough.proxy import logs
@@ -215,8 +216,8 @@ class CurrentPages:
                 self._observe("stored")
                 return known, HIT
         try:
-            asked = self._asking.join(project, lambda: self._ask(project, known, stream))
-            return await self._patience.wait(asked, is_known=known is not None)
+            work = partial(self._ask, project, known, stream)
+            return await self._patience.ask(self._asking, project, work, is_known=known is not None)
         except UpstreamFault as fault:
             if known is None:
                 raise

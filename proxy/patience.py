@@ -13,9 +13,15 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from buildthrough.proxy.errors import UpstreamUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable, Hashable
 
+    from buildthrough.proxy.flight import Flights
+
+K = TypeVar("K", bound="Hashable")
 T = TypeVar("T")
+
+MOST_OPEN: Final = 2000
+"""Questions of one kind that may be open: they go on where nobody waits for them any more."""
 
 _SILENT_SECONDS: Final = 30.0
 """How long upstream is taken for silent after somebody waited in vain, unless it answers anybody before."""
@@ -31,6 +37,12 @@ class Patience:
         self._unknown = unknown
         self._known = known
         self._silent_until = 0.0
+
+    async def ask(self, questions: Flights[K, T], key: K, question: Callable[[], Awaitable[T]], *, is_known: bool) -> T:
+        """Ask what many may ask at once; return as `wait` does. Raise `UpstreamUnavailable` where too much is open."""
+        if len(questions) >= MOST_OPEN and key not in questions:
+            raise UpstreamUnavailable("Too many questions to upstream are open; try again later.")
+        return await self.wait(questions.join(key, question), is_known=is_known)
 
     async def wait(self, answer: Awaitable[T], *, is_known: bool) -> T:
         """Return the answer, which must be shielded. Raise `UpstreamUnavailable` where it takes too long."""

@@ -11,6 +11,7 @@ import hashlib
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from buildthrough.proxy import logs, release_json
@@ -167,8 +168,8 @@ class Releases:
             if known is not None and self._usable(known):
                 return known, HIT
         try:
-            asked = self._asking.join(key, lambda: self._ask(key, known))
-            return await self._patience.wait(asked, is_known=known is not None)
+            work = partial(self._ask, key, known)
+            return await self._patience.ask(self._asking, key, work, is_known=known is not None)
         except UpstreamFault as fault:
             if known is None:
                 raise

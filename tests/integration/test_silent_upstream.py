@@ -8,6 +8,8 @@ import pytest
 from tests.fakes.faults import Fault, Gate
 from tests.integration.assembled import JSON, serving
 
+from buildthrough.proxy import patience
+
 CACHE = "X-Buildthrough-Cache"
 ANYTHING = "/simple/*"
 
@@ -63,6 +65,26 @@ async def test_who_waits_for_an_unknown_page_is_told_to_try_again_and_joins_the_
     answer = await last
     assert answer.status == 200
     assert demo.count(path) == 1
+
+
+async def test_questions_that_nobody_waits_for_any_more_do_not_pile_up(demo, hasty, monkeypatch):
+    monkeypatch.setattr(patience, "MOST_OPEN", 3)
+    good = await hasty.ask("/simple/demo/", Accept=JSON)
+    gate = Gate()
+    demo.fault(ANYTHING, Fault(silence=gate))
+    demo.forget_requests()
+    for number in range(5):
+        answer = await hasty.ask(f"/simple/unknown{number}/", Accept=JSON)
+        assert answer.status == 503
+        assert ("Too many" in answer.sentence) == (number >= 3)
+    stale = await hasty.ask("/simple/demo/", Accept=JSON)
+    assert (stale.status, stale.body) == (200, good.body)
+    assert len(demo.requests) == 3
+    gate.open()
+    demo.heal()
+    async with asyncio.timeout(5):
+        while (await hasty.ask("/simple/other/", Accept=JSON)).status != 200:
+            await asyncio.sleep(0.02)
 
 
 async def test_a_purge_that_must_ask_does_not_wait_for_ever(demo, hasty):
