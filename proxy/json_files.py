@@ -47,7 +47,8 @@ class JsonFiles:
         self.edits: list[tuple[int, int, str, bool]] = []
         """What was found since somebody last emptied it: the fields of `Edit`, in places of the window."""
         self._base = base
-        self._known: dict[str, str] = {}
+        self.known: dict[str, str] = {}
+        """URLs by their paths, to see where two have one; of no use once all files are taken."""
         self._origin = ""
         self._gap = 0
         self._decode = json.JSONDecoder().raw_decode
@@ -102,7 +103,7 @@ class JsonFiles:
         path = url[len(self._origin) :]
         if not _plain_path(path) or not (path == filename or path.endswith("/" + filename)):
             return False
-        return self._known.setdefault(path, url) == url
+        return self.known.setdefault(path, url) == url
 
     def _take_odd(self, file: str, filename: str, at: int, offset: int) -> None:
         edits: list[Edit] = []
@@ -133,7 +134,7 @@ class JsonFiles:
         place = locate(reference, self._base)
         if place is None:
             return None, None
-        if not is_ours(place, filename, self._known):
+        if not is_ours(place, filename, self.known):
             if place.public_url == reference.partition("#")[0]:
                 return None, None
             return None, Edit(

@@ -64,6 +64,7 @@ class JsonReader(JsonWalk):
     def finish(self, way: str = "") -> tuple[str, Reading]:
         """Return the rest of what can be sent, and all that was read. Raise `UpstreamInvalid`, also for half a page."""
         rest = self.feed("", way, final=True)
+        self._files.known.clear()
         if self.array_at is None:
             raise self._invalid("it has no files")
         return rest, Reading(

@@ -16,6 +16,7 @@ from aiohttp import web
 from buildthrough.builders.database import DatabaseFault
 from buildthrough.config.schema import SettingsError
 from buildthrough.proxy import logs
+from buildthrough.proxy.allocator import give_back
 from buildthrough.proxy.connection import Runner
 from buildthrough.proxy.errors import StorageFault
 from buildthrough.proxy.folder import DataFolder, StartError, temporary_work
@@ -41,6 +42,7 @@ times. With Python's own 5 ms, a page of 10 MB held up others for half a second 
 
 def serve(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT and return the exit code. Raise `StartError`."""
+    give_back()
     with (
         closing(logs.configure(settings.log.level, settings.log.format)),
         asyncio.Runner(loop_factory=_loop_factory()) as runner,
