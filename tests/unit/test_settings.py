@@ -37,7 +37,7 @@ def test_defaults_are_those_that_are_promised(tmp_path):
     assert (found.server.host, found.server.port) == ("127.0.0.1", 8018)
     assert (found.build.enabled, found.build.slots, found.build.wall_seconds) == (True, 2, 900)
     assert found.upstream.max_page_bytes == 128 << 20
-    assert found.storage.memory_bytes == 256 << 20
+    assert found.storage.memory_bytes == 64 << 20
     assert found.admin.token == ""
     assert set(loaded.sources.values()) == {"default"}
 
