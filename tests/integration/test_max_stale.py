@@ -35,6 +35,11 @@ async def test_within_the_bound_an_old_page_has_its_built_wheels(demo, site):
     stale = await site.ask("/simple/demo/", Accept=JSON)
     assert (stale.status, stale.body) == (200, good.body)
     assert re.fullmatch(r"stale; age=\d+", stale.headers[CACHE])
+    unchanged = await site.ask("/simple/demo/", Accept=JSON, If_None_Match=good.headers["ETag"])
+    head = await site.ask("/simple/demo/", "HEAD", Accept=JSON)
+    strict = await site.ask("/upstream/simple/demo/", Accept=JSON)
+    assert [one.status for one in (unchanged, head, strict)] == [304, 200, 200]
+    assert all(one.headers[CACHE].startswith("stale; age=") for one in (unchanged, head, strict))
     assert wheel.filename in await site.listed("demo")
     demo.start()
 
