@@ -51,9 +51,9 @@ _RELEASES_SHARE = 8
 """Part of the pages' memory that answers of the JSON API may fill beside it: few tools ask for them."""
 _SCREENS_SHARE = 8
 """Part of the pages' memory that may be filled beside it by what is hidden of them, and since when."""
-_LIST_SECONDS = 120.0
-"""How long clients wait for a project list that is new here: 40 MB have to come and to be gone through, and no
-installer asks for it."""
+_LIST_PATIENCE = 10
+"""Times as long as for a page, clients wait for a project list that is new here: 40 MB have to come and to be gone
+through, and no installer asks for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +121,9 @@ async def assemble(
     projects = Projects(
         upstream=upstream,
         folder=listed,
-        patience=Patience(unknown=_LIST_SECONDS, known=settings.upstream.stale_after_seconds),
+        patience=Patience(
+            unknown=_LIST_PATIENCE * settings.upstream.patience_seconds, known=settings.upstream.stale_after_seconds
+        ),
         page_ttl=settings.upstream.page_ttl,
         accept_older=settings.upstream.accept_older_serial,
         observe_stale=metrics.stale,
