@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 from buildthrough.proxy import logs
 from buildthrough.proxy.download import Download, Ways
-from buildthrough.proxy.errors import DiskFull, NoRoom, NotFound, ProxyError, StorageFault
+from buildthrough.proxy.errors import DiskFull, NoRoom, NotFound, ProxyError, StorageFault, UpstreamFault
 from buildthrough.proxy.places import Places
 
 if TYPE_CHECKING:
@@ -144,7 +144,8 @@ class Downloads:
         download = Download(resource, self._blobs.writer(*resource.algorithms), self._ways)
         download.give_up(fault)
         if resource.size is None:
-            download.size = await self._ways.upstream.size(resource.url, upstream=resource.upstream)
+            with suppress(UpstreamFault):  # it may refuse HEAD alone; then the size is not told
+                download.size = await self._ways.upstream.size(resource.url, upstream=resource.upstream)
         return download
 
     def _start(self, resource: Resource) -> Download:

@@ -14,7 +14,7 @@ from tests.fakes.upstream import FakeUpstream
 from buildthrough.proxy import arrival
 from buildthrough.proxy import downloads as downloads_module
 from buildthrough.proxy.blob_folder import BlobFolder
-from buildthrough.proxy.blobs import Blob, LocalBlobs
+from buildthrough.proxy.blobs import Blob, LocalBlobs, LocalBlobWriter
 from buildthrough.proxy.download import WITHHELD, Download
 from buildthrough.proxy.downloads import Downloads
 from buildthrough.proxy.errors import NotFound, StorageFault, UpstreamInvalid, UpstreamUnavailable
@@ -326,6 +326,26 @@ async def test_a_file_that_is_right_and_cannot_be_kept_is_read_to_its_end(
     assert [offset for _, offset in upstream.opened] == [0, 0, 1000]
     await downloads.close()
     assert left_over(tmp_path) == []
+
+
+async def test_past_a_full_store_a_size_that_upstream_does_not_tell_is_done_without(
+    downloads: Downloads, upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: object) -> None:
+        raise StorageFault("The disk is full.")
+
+    async def refused(*_: object, **__: object) -> None:
+        raise UpstreamUnavailable("Upstream refused us.")
+
+    monkeypatch.setattr(LocalBlobWriter, "write", full)
+    bare = Resource(key=URL, url=URL, hashes={"sha256": hashlib.sha256(DATA).hexdigest()}, size=None)
+    for known in (len(DATA), len(DATA), None):
+        if known is None:
+            monkeypatch.setattr(upstream, "size", refused)
+        download = await downloads.obtain(bare)
+        assert isinstance(download, Download)
+        assert await read_all(download) == DATA
+        assert download.size == known
 
 
 async def test_a_damaged_file_is_fetched_again(downloads: Downloads, upstream: FakeUpstream) -> None:
