@@ -50,6 +50,10 @@ class Catalog(Protocol):
         """
         ...
 
+    def wheels_at_hand(self, project: str) -> tuple[BuiltWheel, ...] | None:
+        """Return what `wheels` would, None where that would take I/O."""
+        ...
+
     async def all_wheels(self) -> Sequence[BuiltWheel]:
         """Return all built wheels that are not purged."""
         ...
@@ -140,6 +144,10 @@ class SqlCatalog:
 
     async def wheels(self, project: str) -> tuple[BuiltWheel, ...]:
         """Return the project's built wheels that are not purged, from memory."""
+        return self.wheels_at_hand(project)
+
+    def wheels_at_hand(self, project: str) -> tuple[BuiltWheel, ...]:
+        """Return the same: it never takes I/O."""
         return self._wheels.get(project, ())
 
     async def all_wheels(self) -> Sequence[BuiltWheel]:

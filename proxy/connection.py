@@ -14,9 +14,14 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from buildthrough.proxy import logs
+from buildthrough.proxy.shortcut import SHORTCUT
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    from buildthrough.proxy.shortcut import Shortcut
+
+    _Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 log = logs.logger("connection")
 
@@ -33,13 +38,23 @@ class Runner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
+        shortcut = self._app.get(SHORTCUT)
         return _Server(
-            made.request_handler,
+            made.request_handler if shortcut is None else _after(shortcut, made.request_handler),
             request_factory=made.request_factory,
             handler_cancellation=made.handler_cancellation,
             loop=asyncio.get_running_loop(),
             **made._kwargs,  # noqa: SLF001 - aiohttp has no other way to name the class of its connections
         )
+
+
+def _after(shortcut: Shortcut, handle: _Handler) -> _Handler:
+    """Return a handler that is asked only where the shortcut has no answer."""
+
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+        return shortcut.answer(request) or await handle(request)
+
+    return handler
 
 
 class _Server(web.Server):

@@ -131,6 +131,15 @@ class CurrentPages:
             found = await self._flights.join(project, lambda: self._refresh(project))  # it came from the store
         return found
 
+    def at_hand(self, project: str) -> tuple[Current, Freshness] | None:
+        """Return what `get` would without asking upstream or the store; None where it would, or would raise."""
+        known = self._shelf.get(project)
+        now = time.time()
+        if not isinstance(known, Current) or not self._usable(known, now):
+            return None
+        self._observe("stale" if known.stale else "fresh")
+        return known, known.freshness(now)
+
     def knows(self, project: str) -> bool:
         """Whether there is an answer, or one is under way."""
         return self._shelf.get(project) is not None or project in self._flights

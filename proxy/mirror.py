@@ -121,6 +121,22 @@ class Mirror:
         self._screens.admit(project)
         return await self._page(project, rendering, *await self._get(project, rendering.view.cutoff))
 
+    def page_at_hand(self, project: str, rendering: Rendering) -> ServedPage | None:
+        """Return what `page` would, if it is in memory and nothing has to be asked or made; else None."""
+        if not self._screens.show_all:
+            return None
+        found = self._current.at_hand(project)
+        if found is None:
+            return None
+        current, freshness = found
+        rendered = current.renders.get(rendering)
+        if rendered is None or freshness.age is not None:
+            return None
+        wheels = self._catalog.wheels_at_hand(project) if rendering.view.with_built else ()
+        if wheels is None or not rendered.is_made_with(wheels, ALL.hidden.digest):
+            return None
+        return ServedPage(rendered=rendered, last_serial=current.head.last_serial, freshness=freshness)
+
     async def page_or_stream(self, project: str, rendering: Rendering) -> ServedPage | StreamedPage:
         """Return as `page` does, or, where the page is new here and long, the page while it arrives.
 

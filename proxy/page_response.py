@@ -37,7 +37,7 @@ _HEADERS: Final = {
 class PageResponse(web.StreamResponse):
     """An answer whose headers are bytes already: nearly all of a cached page's time goes into headers."""
 
-    def __init__(self, request: web.Request, status: int, head: bytes, body: bytes) -> None:
+    def __init__(self, request: web.BaseRequest, status: int, head: bytes, body: bytes) -> None:
         super().__init__(status=status)
         self._request = request
         self._head = head
@@ -72,7 +72,7 @@ class PageResponse(web.StreamResponse):
             await write_patiently(self._request.writer.drain(), transport, STALL_SECONDS)
 
 
-def page_response(request: web.Request, page: ServedPage, wanted: Representation, coding: Coding) -> PageResponse:
+def page_response(request: web.BaseRequest, page: ServedPage, wanted: Representation, coding: Coding) -> PageResponse:
     """Return the answer to a request for a page: 200, or 304 where the client has it already."""
     rendered = page.rendered
     has_it = is_unchanged(request.headers.get(hdrs.IF_NONE_MATCH), rendered.etag)
@@ -178,7 +178,7 @@ def _date(now: int) -> bytes:
     return formatdate(now, usegmt=True).encode()
 
 
-def _connection(request: web.Request) -> bytes:
+def _connection(request: web.BaseRequest) -> bytes:
     if not request.keep_alive:
         return b"Connection: close\r\n"
     return b"Connection: keep-alive\r\n" if request.version == HttpVersion10 else b""

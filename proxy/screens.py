@@ -75,6 +75,11 @@ class Screens:
         self._flights: Flights[_Key, tuple[_Key, Screen]] = Flights()
         self._of = lru_cache(maxsize=_PROJECTS)(rules.of)
 
+    @property
+    def show_all(self) -> bool:
+        """Whether nothing is ever hidden or refused, but by a view."""
+        return not self._has_rules and not self._cutoffs
+
     async def close(self) -> None:
         """End what is under way."""
         await self._flights.close()

@@ -16,6 +16,7 @@ from buildthrough.proxy.errors import BadRequest, NotFound
 from buildthrough.proxy.negotiation import Representation, choose, choose_coding
 from buildthrough.proxy.page_response import page_response, send_list, send_page
 from buildthrough.proxy.rendered import Rendering
+from buildthrough.proxy.shortcut import Plan
 from buildthrough.proxy.transfer import send
 from buildthrough.proxy.view import FULL, STRICT, dated
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from buildthrough.proxy.projects import Projects
     from buildthrough.proxy.releases import Releases
     from buildthrough.proxy.screens import Screens
+    from buildthrough.proxy.shortcut import Shortcut
     from buildthrough.proxy.view import View
 
 log = logs.logger("web")
@@ -63,6 +65,7 @@ class Index:
         releases: Releases,
         screens: Screens,
         misses: Misses,
+        shortcut: Shortcut,
         public_url: str = "",
     ) -> None:
         """Take the use cases, and the URL that clients know the server by, where it is not the one that they ask."""
@@ -71,6 +74,7 @@ class Index:
         self._releases = releases
         self._screens = screens
         self._misses = misses
+        self._shortcut = shortcut
         self._public_url = public_url and public_url.rstrip("/") + "/"
 
     def routes(self) -> list[web.RouteDef]:
@@ -141,6 +145,7 @@ class Index:
         wanted = choose(given.get(hdrs.ACCEPT), request.query.get("format") if request.query_string else None)
         coding = choose_coding(given.get(hdrs.ACCEPT_ENCODING))
         rendering = Rendering(form=wanted.form, coding=coding, view=view)
+        self._shortcut.remember(request, Plan(project=project, rendering=rendering, wanted=wanted))
         is_streamable = request.method == hdrs.METH_GET and request.version >= HttpVersion11
         get = self._mirror.page_or_stream if is_streamable else self._mirror.page
         return await send_page(request, await get(project, rendering), wanted, coding)

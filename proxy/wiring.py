@@ -34,6 +34,7 @@ from buildthrough.proxy.projects import Projects
 from buildthrough.proxy.publication import put_bytes
 from buildthrough.proxy.releases import Releases
 from buildthrough.proxy.screens import Screens
+from buildthrough.proxy.shortcut import SHORTCUT, Shortcut
 from buildthrough.proxy.stores import open_stores
 from buildthrough.proxy.web import Index
 
@@ -158,12 +159,14 @@ async def assemble(
     )
     for work_of in (parts.space.run(), parts.checks.run(parts.healing.heal), parts.tidy()):
         await _start_task(work_of, stack)
+    shortcut = Shortcut(mirror, metrics)
     index = Index(
         mirror=mirror,
         projects=projects,
         releases=releases,
         screens=screens,
         misses=misses,
+        shortcut=shortcut,
         public_url=settings.server.public_url,
     )
     api = Api(
@@ -173,6 +176,7 @@ async def assemble(
         token=folder.token(settings.admin.token),
     )
     application = web.Application(middlewares=[boundary(metrics)], client_max_size=MAX_BODY_BYTES)
+    application[SHORTCUT] = shortcut
     application.add_routes([*index.routes(), *api.routes()])
     return Assembly(application=application, store=parts)
 

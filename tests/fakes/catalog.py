@@ -37,6 +37,9 @@ class FakeCatalog:
             self._tuples[project] = now
         return self._tuples[project]
 
+    def wheels_at_hand(self, project: str) -> tuple[BuiltWheel, ...] | None:
+        return None
+
     async def all_wheels(self) -> Sequence[BuiltWheel]:
         return self._kept()
 
