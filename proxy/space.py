@@ -38,7 +38,7 @@ WALK_SECONDS: Final = 30.0
 RECOUNT_SECONDS: Final = 3600.0
 """How long a count is believed: somebody else may have removed files."""
 _WAIT_SECONDS: Final = 0.5
-_WAITS: Final = 60
+_WAITS: Final = 20
 _CRUMBS: Final = 64 << 10
 """So little room is none."""
 _AMPLE: Final = 1 << 30
@@ -143,6 +143,7 @@ class Space:
         while True:
             self._wake.clear()
             try:
+                await self._look()
                 for kind, ask in self._ask_others.items():
                     self._others[kind] = await ask()
                 if time.monotonic() > counted + RECOUNT_SECONDS:
