@@ -18,7 +18,7 @@ from tests.fakes.sandbox import FakeSandbox, Sleep
 from tests.fakes.sdists import pure_sdist
 from tests.integration.assembled import JSON, TARGET, serving, workshop
 
-from buildthrough.proxy import arrival, reading
+from buildthrough.proxy import arrival, downloads, reading
 from buildthrough.proxy.download import WITHHELD
 from buildthrough.proxy.downloads import PASSING_EACH
 
@@ -105,7 +105,8 @@ async def test_a_page_that_could_not_be_stored_is_asked_for_again_after_a_restar
         assert (await site.ask("/simple/demo/", Accept=JSON)).body == page.body
 
 
-async def test_a_full_disk_is_told_once_and_serves_what_is_there(pypi, tmp_path, disk, caplog):
+async def test_a_full_disk_is_told_once_and_serves_what_is_there(pypi, tmp_path, disk, caplog, monkeypatch):
+    monkeypatch.setattr(downloads, "FULL_SECONDS", 0.5)
     small = pypi.add("demo", "demo-1.0.tar.gz", os.urandom(1000))
     other = pypi.add("demo", "demo-2.0.tar.gz", os.urandom(1000))
     for n in range(5):
