@@ -9,12 +9,13 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from buildthrough.proxy import logs
+from buildthrough.proxy import list_check, logs
 from buildthrough.proxy.errors import BadRequest
 from buildthrough.proxy.loss import lose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from buildthrough.proxy.blobs import LocalBlobs
     from buildthrough.proxy.catalog import Catalog
@@ -33,6 +34,8 @@ class Healing:
     logs: LocalBlobs
     built: LocalBlobs
     pages: PageStore
+    lists: Path
+    """The folder of the project list."""
     catalog: Catalog
     observe: Callable[[str], None] = lambda _kind: None
     """Told the kind of what was damaged."""
@@ -42,7 +45,9 @@ class Healing:
 
         Raise `BadRequest` for a kind or a name that there cannot be, `StorageFault` where the disk fails.
         """
-        if kind == "pages":
+        if kind == "pages" and name.startswith("list/"):
+            damaged = await asyncio.to_thread(self._heal_list, name.removeprefix("list/"))
+        elif kind == "pages":
             damaged = await self.pages.heal(name)
         else:
             damaged = await self._heal_blob(kind, name)
@@ -50,6 +55,17 @@ class Healing:
             self.observe(kind)
             log.warning("something in the data folder was damaged and is dropped", kind=kind, name=name)
         return damaged
+
+    def _heal_list(self, name: str) -> bool:
+        """Remove a rendition of the project list where it is damaged: it is made again."""
+        path = self.lists / name
+        try:
+            if list_check.is_sound(path):
+                return False
+        except ValueError as error:
+            raise BadRequest(f"The name is wrong: {error}.") from error
+        path.unlink(missing_ok=True)
+        return True
 
     async def _heal_blob(self, kind: str, sha256: str) -> bool:
         stores: Mapping[str, LocalBlobs] = {"files": self.files, "logs": self.logs, "built": self.built}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -84,7 +84,11 @@ async def open_stores(settings: Settings, metrics: Metrics, stack: AsyncExitStac
         root,
         max_bytes=settings.storage.max_size,
         min_free=settings.storage.min_free,
-        others={"pages": pages.volume, "records": lambda: asyncio.to_thread(_records_bytes, root)},
+        others={
+            "pages": pages.volume,
+            "list": lambda: asyncio.to_thread(_bytes_of, root / "list", "*"),
+            "records": lambda: asyncio.to_thread(_bytes_of, root, "catalog.sqlite3*"),
+        },
         observe=lambda kind, evicted: metrics.evicted(kind, evicted.count, evicted.bytes),
     )
     metrics.space = space
@@ -94,7 +98,15 @@ async def open_stores(settings: Settings, metrics: Metrics, stack: AsyncExitStac
     build_logs = await LocalBlobs.opened(root / "logs", space.room(is_record=True), checks.of("logs"))
     for kind, blobs in (("files", files), ("logs", build_logs), ("built", built)):
         space.add(kind, Part(blobs=blobs, eviction=Eviction(blobs), may_go=kind != "built"))
-    healing = Healing(files=files, logs=build_logs, built=built, pages=pages, catalog=catalog, observe=metrics.damaged)
+    healing = Healing(
+        files=files,
+        logs=build_logs,
+        built=built,
+        pages=pages,
+        lists=root / "list",
+        catalog=catalog,
+        observe=metrics.damaged,
+    )
     return Store(
         queue=queue,
         catalog=catalog,
@@ -118,6 +130,7 @@ async def open_healing(root: Path) -> AsyncIterator[Healing]:
             logs=await LocalBlobs.opened(root / "logs"),
             built=await LocalBlobs.opened(root / "built"),
             pages=pages,
+            lists=root / "list",
             catalog=await SqlCatalog.open(database),
         )
         await clean_up(healing.catalog, healing.built)
@@ -128,6 +141,10 @@ def _database(root: Path) -> AbstractAsyncContextManager[Database]:
     return Database.open(f"sqlite:///{root / 'catalog.sqlite3'}")
 
 
-def _records_bytes(root: Path) -> int:
-    """Return the bytes of the catalog, its journal included."""
-    return sum(path.stat().st_size for path in root.glob("catalog.sqlite3*"))
+def _bytes_of(folder: Path, pattern: str) -> int:
+    """Return the bytes of some files, such as the catalog and its journal."""
+    sizes = []
+    for path in folder.glob(pattern):
+        with suppress(FileNotFoundError):  # replaced just now
+            sizes.append(path.stat().st_size)
+    return sum(sizes)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from sqlalchemy import create_engine
 from sqlalchemy.exc import DatabaseError
 
-from buildthrough.proxy import page_check, wheel_records
+from buildthrough.proxy import list_check, page_check, wheel_records
 from buildthrough.proxy.blob_folder import SHELVES, BlobFolder
 from buildthrough.proxy.errors import StorageFault
 
@@ -78,6 +78,7 @@ class Verification:
                 if finding is not None:
                     yield finding
         yield from self._pages()
+        yield from self._list()
 
     def _records(self) -> dict[int, BuiltWheel]:
         """Return the built wheels on record, by their builds. Raise where the database is damaged."""
@@ -181,6 +182,12 @@ class Verification:
         except (sqlite3.Error, OSError) as error:
             what = f"the database of pages is damaged ({error})"
             yield Finding(kind="pages", name="cache.db", what=what, remedy="start")
+
+    def _list(self) -> Iterator[Finding]:
+        for path in list_check.renditions(self._root / "list"):
+            self._note("pages", path.stat().st_size)
+            if not list_check.is_sound(path):
+                yield Finding(kind="pages", name=f"list/{path.name}", what="the project list is damaged")
 
     def _folder(self, kind: str) -> BlobFolder:
         return BlobFolder(self._root / kind)
