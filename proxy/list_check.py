@@ -7,7 +7,7 @@ import hashlib
 import re
 import sys
 import zlib
-from typing import IO, TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -16,6 +16,7 @@ else:
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import BufferedReader
     from pathlib import Path
 
 _RENDITION: Final = re.compile(r"[0-9a-f]{32}\.[^./]+\.(?P<coding>gzip|zstd|identity)\.(?P<digest>[0-9a-f]{32})")
@@ -45,7 +46,7 @@ def is_sound(path: Path) -> bool:
     return digest.hexdigest().startswith(named["digest"])
 
 
-def _opened(path: Path, coding: str) -> IO[bytes]:
+def _opened(path: Path, coding: str) -> gzip.GzipFile | zstd.ZstdFile | BufferedReader:
     if coding == "gzip":
-        return gzip.open(path, "rb")
-    return zstd.open(path, "rb") if coding == "zstd" else path.open("rb")
+        return gzip.GzipFile(path)
+    return zstd.ZstdFile(path) if coding == "zstd" else path.open("rb")
