@@ -147,6 +147,9 @@ class Server:
     port: Annotated[int, Between(0, 65535)]
     shutdown_seconds: Annotated[float, Between(0, 3600)]
     public_url: Annotated[str, WebAddress()]
+    max_connections: Annotated[int, Between(16, 1_000_000)]
+    header_seconds: Seconds
+    keepalive_seconds: Seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 from dataclasses import asdict, dataclass
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import hdrs, web
 
 from buildthrough.builders.request import BuildState
-from buildthrough.proxy.errors import BadRequest, NotFound, Unauthorized
+from buildthrough.proxy.errors import BadRequest, NotFound, TooSlow, Unauthorized
 from buildthrough.proxy.metrics import CONTENT_TYPE
 from buildthrough.proxy.purge import Selection
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES = 64 << 10
 """Longest body of a request that is read."""
+BODY_SECONDS = 20.0
+"""How long it may take to arrive."""
 _MAX_LIST = 10_000
 _DEFAULT_LIST = 100
 
@@ -279,7 +282,11 @@ def _build_id(request: web.Request) -> int:
 async def _body(request: web.Request, fields: dict[str, type]) -> dict[str, Any]:
     """Read a JSON object with these fields and no others."""
     try:
-        body = json.loads(await request.read())
+        async with asyncio.timeout(BODY_SECONDS):
+            read = await request.read()
+        body = json.loads(read)
+    except TimeoutError as error:
+        raise TooSlow(f"The body did not arrive within {BODY_SECONDS:g} seconds.") from error
     except web.RequestPayloadError as error:
         raise BadRequest("The body cannot be read: its coding or its chunks are broken.") from error
     except (ValueError, RecursionError) as error:

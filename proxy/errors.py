@@ -4,6 +4,7 @@
     ├── NotFound              404
     │   └── UnknownProject
     ├── BadRequest            400
+    ├── TooSlow               408
     ├── Unauthorized          401
     ├── Denied                403  by the operator's rules
     ├── Conflict              409
@@ -49,6 +50,12 @@ class BadRequest(ProxyError):
     """The request itself is wrong."""
 
     status = 400
+
+
+class TooSlow(ProxyError):
+    """The request does not arrive in time."""
+
+    status = 408
 
 
 class Unauthorized(ProxyError):

@@ -11,8 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from typing import TYPE_CHECKING
 
-from aiohttp import web
-
 from buildthrough.builders.database import DatabaseFault
 from buildthrough.config.schema import SettingsError
 from buildthrough.proxy import logs
@@ -21,12 +19,14 @@ from buildthrough.proxy.connection import Runner
 from buildthrough.proxy.errors import StorageFault
 from buildthrough.proxy.folder import DataFolder, StartError, temporary_work
 from buildthrough.proxy.fullness import fullness
+from buildthrough.proxy.listener import Listener, connections_within, raise_descriptor_limit
 from buildthrough.proxy.survey import survey
-from buildthrough.proxy.web import MAX_HEADER_BYTES, MAX_LINE_BYTES
 from buildthrough.proxy.wiring import assemble, open_builders
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+    from aiohttp import web
 
     from buildthrough.builders.workshop import Workshop
     from buildthrough.config.schema import Settings
@@ -97,29 +97,38 @@ async def listening(settings: Settings, folder: DataFolder, application: web.App
     server = settings.server
     runner = Runner(
         application,
+        head_seconds=server.header_seconds,
+        keepalive_timeout=server.keepalive_seconds,
         access_log=logging.getLogger("aiohttp.access") if settings.log.access else None,
         shutdown_timeout=server.shutdown_seconds,
         handler_cancellation=False,
-        max_field_size=MAX_HEADER_BYTES,
-        max_line_size=MAX_LINE_BYTES,
     )
     await runner.setup()
+    listener = Listener(runner.connections, limit=_connections(server.max_connections))
     try:
-        site = web.TCPSite(runner, server.host, server.port, backlog=1024)
         try:
-            await site.start()
+            host, port = await listener.start(server.host, server.port)
         except OSError as error:
             reason = error.strerror or error
             raise StartError(
                 f"The address {server.host}:{server.port} cannot be listened on ({reason}); choose another with --port."
             ) from error
-        host, port = runner.addresses[0][:2]
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
         with folder.announced(url):
             log.info("listening", index=f"{url}simple/", data=str(folder.path))
             yield
     finally:
+        listener.close()
         await runner.cleanup()
+
+
+def _connections(wanted: int) -> int:
+    """Return how many connections may be open at once."""
+    descriptors = raise_descriptor_limit()
+    allowed = connections_within(descriptors, wanted)
+    if allowed < wanted:
+        log.warning("fewer connections are let in: the limit of open files is low", files=descriptors, limit=allowed)
+    return allowed
 
 
 async def _diagnose(settings: Settings) -> tuple[list[str], bool]:

@@ -31,10 +31,6 @@ if TYPE_CHECKING:
 
 log = logs.logger("web")
 
-MAX_HEADER_BYTES = 256 << 10
-"""Longest header field that is read; a User-Agent of that size is answered like any unknown client."""
-MAX_LINE_BYTES = 16 << 10
-
 _CLOCKS_DIFFER = timedelta(seconds=60)
 """How far ahead of ours a client's clock may be when it asks for the index of this moment."""
 _FILE_CORS = {
