@@ -12,7 +12,7 @@ from buildthrough.builders.build import build_wheel
 from buildthrough.builders.faults import Cancelled, InfrastructureFault, NeedsBuild
 from buildthrough.builders.request import BuildRequest
 from buildthrough.builders.requirements import resolve
-from buildthrough.proxy.errors import Denied, ProxyError, UnknownProject
+from buildthrough.proxy.errors import Denied, ProxyError, StorageFault, UnknownProject
 from buildthrough.proxy.own_index import OwnIndex, copy_for_builds
 from buildthrough.proxy.publication import publish
 from buildthrough.proxy.resource import file_resource
@@ -99,7 +99,10 @@ class Building:
 
     async def publish(self, build: Build, wheel: CheckedWheel, log_sha256: str) -> None:
         """Make the wheel visible: bytes, core metadata and record together, or not at all."""
-        await publish(build, wheel, log_sha256, blobs=self._built, catalog=self._catalog)
+        try:
+            await publish(build, wheel, log_sha256, blobs=self._built, catalog=self._catalog)
+        except StorageFault as fault:
+            raise InfrastructureFault("infra.disk", fault.sentence) from fault
 
     async def clean(self, build: Build) -> None:
         """Remove what the build left on disk."""

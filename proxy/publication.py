@@ -17,6 +17,7 @@ from buildthrough.builders.build_tag import next_build_tag, with_build_tag
 from buildthrough.builders.database import utc_now
 from buildthrough.builders.faults import InfrastructureFault
 from buildthrough.proxy.built import BuiltWheel
+from buildthrough.proxy.errors import StorageFault
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -76,6 +77,14 @@ async def put_bytes(blobs: BlobStore, data: bytes) -> str:
     finally:
         await writer.close()
     return hashlib.sha256(data).hexdigest()
+
+
+async def put_log(blobs: BlobStore, data: bytes) -> str:
+    """Keep a build's log. Return its sha256. Raise `InfrastructureFault`: a full disk is held against no package."""
+    try:
+        return await put_bytes(blobs, data)
+    except StorageFault as fault:
+        raise InfrastructureFault("infra.disk", fault.sentence) from fault
 
 
 async def sweep(catalog: Catalog, blobs: BlobStore) -> int:

@@ -31,7 +31,7 @@ from buildthrough.proxy.operations import Operations
 from buildthrough.proxy.patience import Patience
 from buildthrough.proxy.policy import parse_rules
 from buildthrough.proxy.projects import Projects
-from buildthrough.proxy.publication import put_bytes
+from buildthrough.proxy.publication import put_log
 from buildthrough.proxy.releases import Releases
 from buildthrough.proxy.screens import Screens
 from buildthrough.proxy.shortcut import SHORTCUT, Shortcut
@@ -256,7 +256,7 @@ def _pool(
         make=building.make,
         publish=building.publish,
         submit_requirement=building.submit_requirement,
-        store_log=lambda data: put_bytes(store.build_logs, data),
+        store_log=lambda data: put_log(store.build_logs, data),
         clean=building.clean,
         stop_seconds=settings.server.shutdown_seconds,
     )

@@ -13,14 +13,20 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.fakes.dial import offline_environment
 from tests.fakes.faults import Fault, Gate
+from tests.fakes.publishing import checked, open_site
 from tests.fakes.pypi import Stream
+from tests.fakes.records import a_request
 from tests.fakes.sandbox import FakeSandbox, Sleep
 from tests.fakes.sdists import pure_sdist
 from tests.integration.assembled import JSON, TARGET, serving, workshop
 
+from buildthrough.builders.faults import InfrastructureFault
 from buildthrough.proxy import arrival, downloads, reading
+from buildthrough.proxy.blobs import LocalBlobs
+from buildthrough.proxy.building import Building
 from buildthrough.proxy.download import WITHHELD
 from buildthrough.proxy.downloads import PASSING_EACH
+from buildthrough.proxy.publication import put_log
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -147,6 +153,29 @@ async def test_a_full_disk_is_told_once_and_serves_what_is_there(pypi, tmp_path,
             while site.store.space.kept()["files"] < 100_000:
                 assert (await site.ask(others[0])).status == 200
                 await asyncio.sleep(0.1)
+
+
+async def test_a_build_that_finds_the_disk_full_is_our_failure_and_succeeds_later(tmp_path, disk):
+    async with open_site(tmp_path) as records:
+        built = await LocalBlobs.opened(disk / "built")
+        building = Building(
+            mirror=None, downloads=None, catalog=records.catalog, built=built, queue=records.queue, workshop=workshop(),
+            limits=None, max_wheel_bytes=1 << 20, work=tmp_path,
+        )  # fmt: skip
+        await records.queue.submit(a_request())
+        build = await records.queue.claim()
+        wheel = checked(tmp_path / "made")
+        ballast = fill(disk)
+        for failing in (building.publish(build, wheel, "0" * 64), put_log(built, b"a log" * 1000)):
+            with pytest.raises(InfrastructureFault) as caught:
+                await failing
+            assert caught.value.kind == "infra.disk"
+            assert "the disk is full" in caught.value.line
+        assert await records.catalog.all_wheels() == ()
+        assert list((disk / "built").rglob("incoming/*")) == []
+        ballast.unlink()
+        await building.publish(build, wheel, "0" * 64)
+        assert [one.filename for one in await records.catalog.all_wheels()] == [wheel.filename]
 
 
 def blocks(size: int) -> Stream:
