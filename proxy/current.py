@@ -15,7 +15,8 @@ from buildthrough.proxy import logs
 from buildthrough.proxy.errors import ProxyError, UnknownProject, UpstreamFault, UpstreamInvalid, UpstreamUnavailable
 from buildthrough.proxy.flight import Flights
 from buildthrough.proxy.freshness import HIT, MISS, REVALIDATED, Freshness
-from buildthrough.proxy.page import Page, read_page, take_page
+from buildthrough.proxy.page import Page, take_page
+from buildthrough.proxy.read_pages import ReadPages
 from buildthrough.proxy.rendered import Rendered, Rendering
 from buildthrough.proxy.serial import is_older
 from buildthrough.proxy.shelf import Shelf
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
     from buildthrough.proxy.entry import Entry, ProjectFiles
     from buildthrough.proxy.page_answer import PageAnswer
     from buildthrough.proxy.page_stream import PageStream
-    from buildthrough.proxy.pages import PageStore, StoredHead
+    from buildthrough.proxy.pages import PageStore
     from buildthrough.proxy.patience import Patience
+    from buildthrough.proxy.stored_page import StoredHead
     from buildthrough.proxy.upstream import Upstream
 
 log = logs.logger("current")
@@ -40,10 +42,6 @@ _ABSENT_WEIGHT = 500
 _CURRENT_WEIGHT = 2_000
 _MOST_RENDERS = 12
 """Renderings of one page that are kept in memory."""
-_PAGE_WEIGHT = 1.2
-"""Bytes in memory for each byte of a page: the text and where its files stand."""
-_FILES_WEIGHT = 1_500
-"""Bytes in memory of a file that was looked at."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -98,19 +96,17 @@ class CurrentPages:
         self._patience = patience
         self._ttl = page_ttl
         self._shelf: Shelf[str, Current | Absent] = Shelf(memory_bytes // 2)
-        self._read: Shelf[str, tuple[str, Page]] = Shelf(memory_bytes // 2)
-        """Pages and their digests: needed to render them, and to know their files."""
+        self._read = ReadPages(pages, memory_bytes // 2)
         self._flights: Flights[str, tuple[Current, Freshness]] = Flights()
         self._asking: Flights[str, tuple[Current, Freshness]] = Flights()
         """Goes on where those who wait are given the old page, or are told to ask again."""
-        self._reading: Flights[tuple[str, str], Page] = Flights()
         self._observe = observe
 
     async def close(self) -> None:
         """End what is under way."""
         await self._flights.close()
         await self._asking.close()
-        await self._reading.close()
+        await self._read.close()
 
     async def get(self, project: str, since: float = 0.0) -> tuple[Current, Freshness]:
         """Return the page as upstream last sent it, and how fresh that is.
@@ -172,24 +168,22 @@ class CurrentPages:
 
     async def page(self, project: str, current: Current) -> Page:
         """Return the page itself. Raise `UpstreamFault` where it was lost here and upstream cannot give it again."""
-        digest = current.head.digest
-        known = self._read.get(project)
-        if known is not None and known[0] == digest:
-            return known[1]
-        return await self._reading.join((project, digest), lambda: self._read_again(project, current))
+        page = await self._read.get(project, current.head)
+        if page is None:
+            log.warning("the stored page is lost and is asked for again", project=project)
+            await self._asking.join(project, lambda: self._ask(project, None))
+            page = await self._read.get(project, current.head)
+        if page is None:
+            raise UpstreamUnavailable(f"The page of {project} has changed just now. Ask again.")
+        return page
 
     async def entry(self, project: str, current: Current, path: str) -> Entry | None:
         """Return the file that a page lists under this path. Raise as `page` does."""
-        page = await self.page(project, current)
-        return page.entry(path) if page.is_indexed else await asyncio.to_thread(page.entry, path)
+        return await self._read.entry(await self.page(project, current), path)
 
     async def files(self, project: str, current: Current) -> ProjectFiles:
         """Return all that a page lists. Raise as `page` does."""
-        page = await self.page(project, current)
-        if not page.has_files:
-            files = await asyncio.to_thread(lambda: page.files)
-            self._read.add_weight(project, len(files.entries) * _FILES_WEIGHT)
-        return page.files
+        return await self._read.files(project, await self.page(project, current))
 
     async def rendered(self, project: str, rendering: Rendering) -> Rendered | None:
         """Return a rendering as it was stored, perhaps of an older page."""
@@ -280,7 +274,7 @@ class CurrentPages:
             self._refuse_older(project, known)
             return known, HIT
         answer = replace(answer, last_serial=page.last_serial)
-        self._read.put(project, (digest, page), int(len(answer.body) * _PAGE_WEIGHT))
+        self._read.put(project, digest, page, len(answer.body))
         current = Current(head=await self._store.put(project, answer, now), checked=now)
         self._shelf.put(project, current, _CURRENT_WEIGHT)
         self._observe("fetched")
@@ -313,21 +307,6 @@ class CurrentPages:
         current = Current(head=head, checked=head.fetched)
         self._shelf.put(project, current, _CURRENT_WEIGHT)
         return current
-
-    async def _read_again(self, project: str, current: Current) -> Page:
-        """Read the stored page; where that is lost, ask for it again."""
-        digest = current.head.digest
-        body = await self._store.body(project, digest)
-        if body is None:
-            log.warning("the stored page is lost and is asked for again", project=project)
-            await self._asking.join(project, lambda: self._ask(project, None))
-            known = self._read.get(project)
-            if known is None or known[0] != digest:
-                raise UpstreamUnavailable(f"The page of {project} has changed just now. Ask again.")
-            return known[1]
-        page = await asyncio.to_thread(read_page, current.head.answer(body), project)
-        self._read.put(project, (digest, page), int(len(body) * _PAGE_WEIGHT))
-        return page
 
 
 def _is_older(answer: PageAnswer, page: Page, known: Current) -> bool:

@@ -17,9 +17,9 @@ from typing import IO, TYPE_CHECKING
 
 from buildthrough.proxy import logs
 from buildthrough.proxy.errors import StorageFault
-from buildthrough.proxy.pages import StoredHead
 from buildthrough.proxy.project_list import PIECE, ListSource, render_project_list, source_of
 from buildthrough.proxy.rendered import compressor, etag_of
+from buildthrough.proxy.stored_page import StoredHead
 
 if sys.version_info >= (3, 14):
     from compression import zstd

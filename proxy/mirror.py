@@ -8,7 +8,7 @@ and dies with its sdist's listing; upstream's failure never shrinks the index.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from buildthrough.proxy import logs
@@ -21,17 +21,17 @@ from buildthrough.proxy.page_stream import PageStream
 from buildthrough.proxy.rendered import Rendered, Rendering, source_of
 from buildthrough.proxy.resource import METADATA, file_resource, metadata_resource
 from buildthrough.proxy.screens import ALL
+from buildthrough.proxy.served import ServedFile, ServedPage, StreamedPage
 from buildthrough.proxy.view import FULL
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from datetime import datetime
 
     from buildthrough.proxy.blobs import Blob, BlobStore
     from buildthrough.proxy.built import BuiltWheel
     from buildthrough.proxy.catalog import Catalog
     from buildthrough.proxy.current import Current, CurrentPages
-    from buildthrough.proxy.download import Download
     from buildthrough.proxy.downloads import Downloads
     from buildthrough.proxy.entry import Entry, ProjectFiles
     from buildthrough.proxy.freshness import Freshness
@@ -41,36 +41,6 @@ if TYPE_CHECKING:
     from buildthrough.proxy.screens import Screened, Screens
 
 log = logs.logger("mirror")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServedPage:
-    """A page to send."""
-
-    rendered: Rendered
-    last_serial: str | None
-    freshness: Freshness
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamedPage:
-    """A long page that is sent while it arrives."""
-
-    last_serial: str | None
-    chunks: AsyncIterator[bytes]
-    """Raises what went wrong: then the page is not whole."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServedFile:
-    """A file to send: kept already, or arriving."""
-
-    source: Blob | Download
-    entry: Entry
-    files: Callable[[], Awaitable[ProjectFiles]]
-    """What the page lists that lists it."""
-    sha256: str | None
-    is_metadata: bool
 
 
 class Mirror:

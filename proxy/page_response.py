@@ -11,18 +11,18 @@ from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 
 from buildthrough.proxy import freshness
 from buildthrough.proxy.errors import ProxyError
-from buildthrough.proxy.mirror import ServedPage
 from buildthrough.proxy.ranges import Part, is_unchanged
 from buildthrough.proxy.sendfile import STALL_SECONDS, write_patiently
 from buildthrough.proxy.sent_file import SentFile
+from buildthrough.proxy.served import ServedPage
 from buildthrough.proxy.transfer import send_path
 
 if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
 
-    from buildthrough.proxy.mirror import StreamedPage
     from buildthrough.proxy.negotiation import Coding, Representation
     from buildthrough.proxy.projects import ServedList
+    from buildthrough.proxy.served import StreamedPage
 
 _ONE_WRITE: Final = 64 << 10
 """Bytes up to which headers and body are joined: cheaper than to hand over two pieces."""

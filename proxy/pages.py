@@ -14,7 +14,7 @@ import sqlite3
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import diskcache
@@ -24,13 +24,16 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
+from buildthrough.proxy.bytes_disk import BytesDisk, Pickled
 from buildthrough.proxy.errors import StorageFault
-from buildthrough.proxy.page_answer import PageAnswer
 from buildthrough.proxy.page_check import is_sound
+from buildthrough.proxy.stored_page import StoredHead, StoredPage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
+
+    from buildthrough.proxy.page_answer import PageAnswer
 
 T = TypeVar("T")
 Cache: TypeAlias = Any
@@ -44,73 +47,6 @@ _PACKING: Final[dict[int, int]] = {
 """Pages shrink to a seventh, and the check sum finds damage."""
 
 log = logging.getLogger(__name__)
-
-
-class _Pickled(Exception):
-    """A key or value that only pickle can write or read."""
-
-
-class BytesDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
-    """diskcache's way to the disk, without pickle in either direction."""
-
-    def put(self, key: object) -> object:
-        """Refuse keys that would be pickled."""
-        if type(key) is not str:
-            raise _Pickled("keys are text")
-        return super().put(key)
-
-    def get(self, key: object, raw: bool) -> object:
-        """Refuse keys that were pickled."""
-        if not raw:
-            raise _Pickled("a key in the database is a pickle")
-        return super().get(key, raw)
-
-    def store(self, value: object, read: bool, key: object = diskcache.UNKNOWN) -> object:
-        """Refuse values that would be pickled."""
-        if type(value) not in {bytes, str, int, float}:
-            raise _Pickled("values are bytes, text or numbers")
-        return super().store(value, read, key=key)
-
-    def fetch(self, mode: int, filename: str | None, value: object, read: bool) -> object:
-        """Refuse values that were pickled."""
-        if mode not in {diskcache.core.MODE_RAW, diskcache.core.MODE_BINARY, diskcache.core.MODE_TEXT}:
-            raise _Pickled("a value in the database is a pickle")
-        return super().fetch(mode, filename, value, read)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredHead:
-    """What is known of a page without its body."""
-
-    content_type: str
-    url: str
-    etag: str | None
-    last_serial: str | None
-    upstream: str
-    digest: str
-    """Of the body, see `PageAnswer.digest`."""
-    fetched: float
-    """When upstream last said that it is so, in Unix seconds."""
-
-    def answer(self, body: bytes) -> PageAnswer:
-        """Return the whole page."""
-        return PageAnswer(
-            body=body,
-            content_type=self.content_type,
-            url=self.url,
-            etag=self.etag,
-            last_serial=self.last_serial,
-            upstream=self.upstream,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredPage:
-    """A whole page, and when upstream last said that it is so."""
-
-    answer: PageAnswer
-    fetched: float
-    """Unix seconds."""
 
 
 class PageStore:
@@ -261,7 +197,7 @@ class PageStore:
     def _guarded(self, work: Callable[[Cache], T], otherwise: T) -> T:
         try:
             return work(self._cache)
-        except _Pickled as fault:
+        except Pickled as fault:
             log.error("stored pages: %s; somebody else wrote it: all are thrown away", fault)  # noqa: TRY400 - told
             self._reset()
         except sqlite3.OperationalError as error:  # full, locked, read-only: the records themselves are sound
@@ -277,7 +213,7 @@ class PageStore:
         try:
             try:
                 self._cache = self._connect()
-            except (sqlite3.DatabaseError, _Pickled) as error:
+            except (sqlite3.DatabaseError, Pickled) as error:
                 log.warning("the stored pages are damaged and are thrown away: %s", error)
                 shutil.rmtree(self._folder)
                 self._cache = self._connect()

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from buildthrough.proxy.list_folder import ListFolder, Rendition
     from buildthrough.proxy.negotiation import Coding, Form
     from buildthrough.proxy.page_answer import PageAnswer
-    from buildthrough.proxy.pages import StoredHead
     from buildthrough.proxy.patience import Patience
+    from buildthrough.proxy.stored_page import StoredHead
     from buildthrough.proxy.upstream import Upstream
 
 log = logs.logger("projects")

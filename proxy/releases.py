@@ -18,10 +18,10 @@ from buildthrough.proxy import logs, release_json
 from buildthrough.proxy.errors import NotFound, UpstreamFault, UpstreamInvalid
 from buildthrough.proxy.flight import Flights
 from buildthrough.proxy.freshness import HIT, MISS, REVALIDATED, Freshness
-from buildthrough.proxy.mirror import ServedPage
 from buildthrough.proxy.rendered import Rendered
 from buildthrough.proxy.screens import ALL
 from buildthrough.proxy.serial import is_older
+from buildthrough.proxy.served import ServedPage
 from buildthrough.proxy.shelf import Shelf
 from buildthrough.proxy.splice import decode
 
