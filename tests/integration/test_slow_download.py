@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.integration.assembled import Site
 
 NAME = "slow-1.0.tar.gz"
-BLOCK = hashlib.shake_128(b"slow").digest(1 << 20)
+BLOCK = hashlib.shake_128(b"slow").digest(1_000_000)
 
 
 @dataclass(frozen=True, slots=True)
