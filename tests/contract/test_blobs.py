@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.fakes.blobs import FakeBlobs
 
-from buildthrough.proxy import blobs as module
+from buildthrough.proxy import blob_writer as module
 from buildthrough.proxy.blobs import LocalBlobs
 from buildthrough.proxy.errors import StorageFault
 

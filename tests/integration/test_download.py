@@ -14,7 +14,8 @@ from tests.fakes.upstream import FakeUpstream
 from buildthrough.proxy import arrival
 from buildthrough.proxy import downloads as downloads_module
 from buildthrough.proxy.blob_folder import BlobFolder
-from buildthrough.proxy.blobs import Blob, LocalBlobs, LocalBlobWriter
+from buildthrough.proxy.blob_writer import LocalBlobWriter
+from buildthrough.proxy.blobs import Blob, LocalBlobs
 from buildthrough.proxy.download import WITHHELD, Download
 from buildthrough.proxy.downloads import Downloads
 from buildthrough.proxy.errors import NotFound, StorageFault, UpstreamInvalid, UpstreamUnavailable
