@@ -19,6 +19,7 @@ help:
 	@echo "make install       set everything up; leaves $(BIN)/buildthrough"
 	@echo "make test          set everything up, lint, run the tests"
 	@echo "make network-test  the tests that need PyPI"
+	@echo "make load-test     500 clients for five minutes, 50 kills, leaks"
 	@echo "make lint          ruff, mypy, import-linter"
 	@echo "make bench         measure side by side with nginx, proxpi, devpi, simple-repository (some 12 minutes)"
 	@echo "make clean         remove what was set up"
@@ -56,12 +57,15 @@ $(VENV)/.dev: $(VENV)/.installed
 	@scripts/fetch-clients $(BIN)/python tests/e2e/clients.txt .cache/clients
 	@touch $@
 
-.PHONY: test network-test lint format bench clean
+.PHONY: test network-test load-test lint format bench clean
 test: lint .cache/wheels/.fetched .cache/clients/.fetched
 	$(BIN)/pytest --cov --cov-branch --cov-report=term:skip-covered $(ARGS)
 
 network-test: $(VENV)/.dev
 	$(BIN)/pytest -m network $(ARGS)
+
+load-test: .cache/wheels/.fetched
+	LOAD_SECONDS=$${LOAD_SECONDS:-300} LOAD_KILLS=$${LOAD_KILLS:-50} $(BIN)/pytest -m load -s $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
