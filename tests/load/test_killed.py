@@ -1,0 +1,173 @@
+"""Killed at random moments under load, over and over: what is kept is right, what is listed is served.
+
+``LOAD_KILLS`` (10) says how often, ``LOAD_SEED`` repeats a run. Between two servers the data folder is read as it lies;
+each new server is asked for everything that it lists before the load begins again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing
+
+import pytest
+from tests.e2e.server import JSON, Server
+from tests.fakes.pypi import Stream
+from tests.fakes.sdists import pure_sdist
+
+ROUNDS = int(os.environ.get("LOAD_KILLS", "10"))
+SEED = int(os.environ.get("LOAD_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 30)
+THREADS = 12
+PROJECTS = 30
+BUILT = 12
+
+pytestmark = [pytest.mark.load, pytest.mark.timeout(120 + ROUNDS * 30)]
+
+
+def fill(pypi, dice):
+    for number in range(PROJECTS):
+        for minor in range(4):
+            name = f"plain-{number}-1.{minor}.zip"
+            size = dice.choice((1, 5_000, 300_000, 4_000_000))
+            pypi.add(f"plain-{number}", name, Stream(size=size, block=dice.randbytes(20_011)))
+    for number in range(BUILT):
+        sdist = pure_sdist(f"made{number}", "1.0")
+        pypi.add(f"made{number}", sdist.filename, sdist.data)
+
+
+class Load:
+    """Threads that ask for anything; they mind no broken connection, only wrong bytes."""
+
+    def __init__(self, server, pypi, agent, dice):
+        self.server, self.pypi, self.agent = server, pypi, agent
+        self.seeds = [dice.random() for _ in range(THREADS)]
+        self.wrong = []
+        self.done = 0
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._run, args=(seed,), daemon=True) for seed in self.seeds]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exc):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(60)
+
+    def _run(self, seed):
+        dice = random.Random(seed)
+        url = self.server.url
+        while not self._stop.is_set():
+            project = dice.choice(tuple(self.pypi.projects))
+            try:
+                self._one(url, project, dice)
+                self.done += 1
+            except (OSError, http.client.HTTPException):
+                time.sleep(0.01)
+            except AssertionError as fault:
+                if "broke off" not in str(fault):
+                    self.wrong.append(f"{project}: {fault}")
+
+    def _one(self, url, project, dice):
+        files = self.pypi.projects[project].files
+        choice = dice.random()
+        if choice < 0.08:
+            self.pypi.yank(dice.choice(tuple(files)), f"reason {dice.random()}")  # another page to store
+            return
+        if choice < 0.14:
+            body = {"project": f"made{dice.randrange(BUILT)}", "allow_rebuild": True}
+            answer = self.server.ask(
+                f"{url}/api/v1/purge", method="POST", body=body, timeout=20, Authorization=f"Bearer {self.server.token}"
+            )
+            assert answer.status in {200, 404, 409}, answer
+            return
+        if choice < 0.4:
+            answer = self.server.ask(f"{url}/simple/{project}/", timeout=20, Accept=JSON)
+            assert answer.status == 200, answer
+            names = {file["filename"] for file in answer.json["files"]}
+            assert names >= set(files), names
+            return
+        file = files[dice.choice(tuple(files))]
+        answer = self.server.ask(f"{url}/files/{project}/{file.path}", timeout=20, User_Agent=self.agent)
+        assert answer.status == 200, answer
+        assert hashlib.sha256(answer.body).hexdigest() == file.sha256
+
+
+def look_at_what_lies_there(data, copy):
+    """Compare each kept file with its name, and check the catalog, while no server runs. Return how many files."""
+    count = 0
+    for store in ("files", "built", "logs"):
+        for path in (data / store / "v1").glob("??/??/*"):
+            assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
+            count += 1
+    shutil.rmtree(copy, ignore_errors=True)
+    copy.mkdir()
+    for path in data.glob("catalog.sqlite3*"):
+        shutil.copy(path, copy)
+    with closing(sqlite3.connect(copy / "catalog.sqlite3")) as catalog:
+        assert catalog.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    return count
+
+
+def ask_for_everything(server, pypi, began):
+    """Ask a new server for all that it lists. Return how many built wheels there were."""
+    for store in ("files", "built", "logs"):
+        left = [path for path in (server.data / store / "v1" / "incoming").iterdir() if path.stat().st_mtime < began]
+        assert left == []
+    wheels = 0
+    for project in pypi.projects.values():
+        listed = server.listed(project.name)
+        assert set(listed) >= set(project.files)
+        for name, entry in listed.items():
+            if name in project.files:
+                assert entry["hashes"]["sha256"] == project.files[name].sha256
+                continue
+            answer = server.ask(entry["url"])
+            if answer.status == 404 and name not in server.listed(project.name):
+                continue  # a build that went on replaced it just now
+            assert hashlib.sha256(answer.body).hexdigest() == entry["hashes"]["sha256"]
+            metadata = server.ask(entry["url"] + ".metadata")
+            assert hashlib.sha256(metadata.body).hexdigest() == entry["core-metadata"]["sha256"]
+            wheels += 1
+    return wheels
+
+
+def test_killed_at_random_moments(pypi, pip_agent, tmp_path):
+    print(f"\nLOAD_SEED={SEED}")
+    dice = random.Random(SEED)
+    fill(pypi, dice)
+    server = Server(pypi.simple)
+    done = kept = wheels = 0
+    try:
+        for number in range(ROUNDS):
+            began = time.time()
+            server.start()
+            wheels = max(wheels, ask_for_everything(server, pypi, began))
+            with Load(server, pypi, pip_agent, dice) as load:
+                # Each third lives long enough for builds to be published.
+                time.sleep(dice.uniform(2, 4) if number % 3 == 1 else dice.uniform(0.1, 1.5))
+                server.kill()
+            assert load.wrong == [], f"LOAD_SEED={SEED}"
+            done += load.done
+            kept = look_at_what_lies_there(server.data, tmp_path / "copy")
+        began = time.time()
+        server.start()
+        ask_for_everything(server, pypi, began)
+        assert "Traceback" not in server.log.read_text()
+        server.stop()
+        command = [sys.executable, "-m", "buildthrough.proxy", "verify", "--data-dir", str(server.data)]
+        verified = subprocess.run(command, env=server.environment, capture_output=True, text=True, timeout=120)
+        assert verified.returncode == 0, verified.stdout + verified.stderr
+        print(f"{ROUNDS} kills, {done} answers, {kept} files kept at the last, up to {wheels} built wheels listed")
+    finally:
+        server.close()
