@@ -9,8 +9,8 @@ import time
 from typing import TYPE_CHECKING
 
 from bench import builds, cold, files, installs, memory, pages
-from bench.peer import CACHE
-from bench.report import Report
+from bench.peer import CACHE, ROOT
+from bench.report import Report, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +30,7 @@ def main(arguments: list[str]) -> int:
     """Run the named parts; what was measured until something broke is printed all the same."""
     parser = argparse.ArgumentParser(prog="python -m bench")
     parser.add_argument("--quick", action="store_true", help="fewer rounds: to try it, not to quote it")
+    parser.add_argument("--readme", action="store_true", help="write what was measured into README.md as well")
     parser.add_argument("parts", nargs="*", metavar="NAME", help=f"of {', '.join(PARTS)}; all if none is named")
     chosen = parser.parse_args(arguments)
     if unknown := set(chosen.parts) - set(PARTS):
@@ -46,6 +47,9 @@ def main(arguments: list[str]) -> int:
         CACHE.mkdir(parents=True, exist_ok=True)
         (CACHE / "results.md").write_text(text)
         print(text)
+    if chosen.readme:
+        readme = ROOT / "README.md"
+        readme.write_text(written(readme.read_text(), text))
     return 0
 
 

@@ -12,13 +12,13 @@ from bench.drain import drained
 from bench.peers.nginx import Cache
 from bench.peers.ours import Ours
 from bench.process import Broken
+from bench.report import DIRECT
 from bench.sample import Sampler
 
 if TYPE_CHECKING:
     from bench.peer import Peer
     from bench.report import Report, Table
 
-DIRECT = "direct, no cache between"
 GZIP = {"Accept-Encoding": "gzip"}
 FILE, SIZE = "file20", 20_000_000
 FILE_COLUMN = "file of 20 MB"

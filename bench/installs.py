@@ -15,6 +15,7 @@ from bench.asking import ask
 from bench.peers.nginx import Cache
 from bench.peers.ours import Ours
 from bench.process import Broken, environment
+from bench.report import DIRECT
 
 if TYPE_CHECKING:
     from bench.peer import Peer
@@ -27,7 +28,6 @@ LIMIT = 30
 MEMORY = Path("/dev/shm")  # noqa: S108 - a file system in memory, so that no disk is measured
 WORK = (MEMORY if os.access(MEMORY, os.W_OK) else lineup.WORK) / f"bench-installs-{os.getuid()}"
 UV = Path(sys.executable).with_name("uv")
-DIRECT = "upstream itself, no cache between"
 COST = "cached: processor seconds of the server"
 
 

@@ -101,9 +101,9 @@ def _measured(report: Report, running: lineup.Lineup, form: str, effort: Effort)
                 chosen.append(peer)
                 table.say(peer.name, shape.name, f"({number(len(answer.wire) / 1000)} kB{_named(answer, form)})")
             else:
-                table.say(peer.name, shape.name, f"answers {answer.coding}")
+                table.say(peer.name, shape.name, answer.coding)
             if form != "gzip" and isinstance(peer, UNPACKED):
-                table.say(peer.name, shape.name, "as with gzip")
+                table.say(peer.name, shape.name, "same")
         if form != "gzip":
             chosen = [peer for peer in chosen if not isinstance(peer, UNPACKED)]
         _rounds(table, shape.name, dict.fromkeys(chosen, accept), effort, form)

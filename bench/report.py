@@ -10,6 +10,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+MARKS = ("<!-- measured -->", "<!-- end of measured -->")
+"""Between them stands what was measured last, in the README."""
+DIRECT = "no cache between"
+"""What a client sees that asks upstream itself."""
+ORDER = (
+    "buildthrough", "bare aiohttp", "nginx static", "nginx rewriting", "nginx rewriting, gzip", "proxpi", "devpi",
+    "simple-repository", DIRECT,
+)  # fmt: skip
+"""The columns."""
+
 
 @dataclass(slots=True)
 class Table:
@@ -20,7 +30,6 @@ class Table:
     cells: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
     words: dict[tuple[str, str], str] = field(default_factory=dict)
     """What stands where there is no figure."""
-    notes: list[str] = field(default_factory=list)
 
     def add(self, row: str, column: str, figure: float) -> None:
         """Take the figure of a round."""
@@ -40,20 +49,24 @@ class Table:
         pairs = list(zip(self.cells.get(ours, []), self.cells.get(theirs, []), strict=False))
         return statistics.median(one / other for one, other in pairs if other) if pairs else None
 
-    def markdown(self) -> str:
-        """Return the table with its title and notes."""
-        keys = [*self.cells, *self.words]
-        rows, columns = list(dict.fromkeys(r for r, _ in keys)), list(dict.fromkeys(c for _, c in keys))
-        lines = [
-            f"**{self.title}** ({self.unit})",
-            "",
-            f"| | {' | '.join(columns)} |",
-            "|---" * (len(columns) + 1) + "|",
-        ]
-        lines += [f"| {row} | {' | '.join(self._shown(row, column) for column in columns)} |" for row in rows]
-        return "\n".join([*lines, "", *(f"{note}  " for note in self.notes), ""])
+    @property
+    def names(self) -> list[str]:
+        """All rows."""
+        return list(dict.fromkeys(row for row, _ in [*self.cells, *self.words]))
 
-    def _shown(self, row: str, column: str) -> str:
+    @property
+    def columns(self) -> list[str]:
+        """All columns."""
+        return list(dict.fromkeys(column for _, column in [*self.cells, *self.words]))
+
+    def lines(self, names: list[str]) -> list[str]:
+        """Return the lines of a table in which each of these names has a column, and each column here is a line."""
+        head = f"| **{self.title}**, {self.unit} {'|' * (len(names) + 1)}"
+        shown = {column: [self.shown(name, column) for name in names] for column in self.columns}
+        return [head, *(f"| {column} | {' | '.join(cells)} |" for column, cells in shown.items())]
+
+    def shown(self, row: str, column: str) -> str:
+        """Return a cell: the median, and the word beside it or in its place."""
         found, word = self.median(row, column), self.words.get((row, column), "")
         return word if found is None else f"{number(found)} {word}".rstrip()
 
@@ -108,11 +121,21 @@ class Report:
         if self.versions:
             lines += ["Versions: " + "; ".join(f"{name}: {said}" for name, said in self.versions.items()) + ".", ""]
         lines += [f"Not measured: {name}, because: {reason}" for name, reason in self.missing.items()]
-        lines += ["", *(table.markdown() for table in self.tables)]
+        names = [name for name in ORDER if any(name in table.names for table in self.tables)]
+        lines += ["", f"| | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+        lines += [line for table in self.tables for line in table.lines(names)]
+        lines += [""]
         if self.verdicts:
             lines += ["**Wanted and reached**", "", "| | measured | wanted | reached |", "|---|---|---|---|"]
             lines += [verdict.markdown() for verdict in self.verdicts]
         return "\n".join(lines) + "\n"
+
+
+def written(text: str, measured: str) -> str:
+    """Return a text with what stands between the marks replaced. Raise `ValueError` where it has no marks."""
+    before, rest = text.split(MARKS[0])
+    _, after = rest.split(MARKS[1])
+    return f"{before}{MARKS[0]}\n\n{measured}\n{MARKS[1]}{after}"
 
 
 def number(value: float) -> str:

@@ -21,7 +21,7 @@ from bench.process import Child, environment, free_port
 class Bare(Peer):
     """Serves what is put into its folder before it starts."""
 
-    name = "bare aiohttp + uvloop, pre-gzipped"
+    name = "bare aiohttp"
 
     @classmethod
     def install(cls) -> None:

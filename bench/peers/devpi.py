@@ -16,7 +16,7 @@ from bench.process import Broken, Child, free_port
 class Devpi(Peer):
     """Keeps what it read from pages in SQLite, files in folders."""
 
-    name = "devpi-server"
+    name = "devpi"
     path = "/root/up/+simple/"
     alive = "/+api"
 

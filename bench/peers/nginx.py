@@ -116,7 +116,7 @@ class Nginx(Peer):
 class Static(Nginx):
     """Serves what is put into its folder ``www``: pages with their gzip forms beside them, and files."""
 
-    name = "nginx, static, pre-gzipped"
+    name = "nginx static"
     template = STATIC
 
     def put(self, project: str, plain: bytes, packed: bytes) -> None:
@@ -138,12 +138,12 @@ class Static(Nginx):
 class Cache(Nginx):
     """proxy_cache, and sub_filter at every answer; compresses nothing, which is what it is fastest with here."""
 
-    name = "nginx, cache that rewrites"
+    name = "nginx rewriting"
     template = CACHE
 
 
 class GzipCache(Cache):
     """The same, compressing each answer at the lowest level."""
 
-    name = "nginx, cache that rewrites, gzip"
+    name = "nginx rewriting, gzip"
     gzip = "gzip on; gzip_types application/vnd.pypi.simple.v1+json; gzip_comp_level 1; gzip_proxied any;"

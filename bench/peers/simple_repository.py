@@ -10,7 +10,7 @@ from bench.process import Child, free_port
 class SimpleRepository(Peer):
     """Passes on what upstream says, through a model of pages; sends files through itself, to be comparable."""
 
-    name = "simple-repository-server"
+    name = "simple-repository"
     alive = "/docs"
 
     @classmethod
