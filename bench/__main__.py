@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
     if unknown := set(chosen.parts) - set(PARTS):
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
-    report, began = Report(), time.monotonic()
+    report, began = Report(quick=chosen.quick), time.monotonic()
     try:
         for name in chosen.parts or PARTS:
             print(f"measuring {name} ...", file=sys.stderr, flush=True)

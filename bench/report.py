@@ -90,6 +90,9 @@ class Verdict:
 class Report:
     """All of a run."""
 
+    quick: bool = False
+    load: float = field(default_factory=lambda: os.getloadavg()[0])
+    """How many processes wanted a processor in the minute before it began."""
     versions: dict[str, str] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     tables: list[Table] = field(default_factory=list)
@@ -114,10 +117,8 @@ class Report:
 
     def markdown(self) -> str:
         """Return everything."""
-        lines = [
-            f"Measured {datetime.now(UTC):%Y-%m-%d} on {machine()}, everything on the same machine in one run.",
-            "",
-        ]
+        told = f"Measured {datetime.now(UTC):%Y-%m-%d} on {machine()}, all in one run; load before it {self.load:.1f}."
+        lines = [told, "", *(["A quick run, not to be quoted.", ""] if self.quick else [])]
         if self.versions:
             lines += ["Versions: " + "; ".join(f"{name}: {said}" for name, said in self.versions.items()) + ".", ""]
         lines += [f"Not measured: {name}, because: {reason}" for name, reason in self.missing.items()]
