@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SIZES = {"20 MB": ("file20", 20_000_000), "200 MB": ("file200", 200_000_000)}
 CONNECTIONS = 4
 CLIENTS = 100
-LIMIT = 30
+LIMIT = 20
 """Seconds that a stampede may take."""
 COST = "processor ms a GB"
 

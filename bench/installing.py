@@ -40,7 +40,12 @@ def debian(package: str) -> Path:
     done = folder / "unpacked"
     if not done.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        _run(["apt-get", "--quiet", "--quiet", "download", package], folder)
+        download = ["apt-get", "--quiet", "--quiet", "download", package]
+        try:
+            _run(download, folder)
+        except Broken:  # the lists may be missing or old
+            _run(["apt-get", "--quiet", "update"])
+            _run(download, folder)
         for archive in folder.glob("*.deb"):
             _run(["dpkg-deb", "--extract", archive, folder])
         done.touch()

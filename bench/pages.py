@@ -36,7 +36,7 @@ class Effort:
 
     rounds: int = 5
     """Of those whose ratios are judged."""
-    others: int = 3
+    others: int = 2
     """Of all others."""
     seconds: float = 1.0
     cost: Table = field(

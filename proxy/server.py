@@ -37,7 +37,7 @@ _THREADS = 32
 """Blocking calls that may be under way at once."""
 _SWITCH_SECONDS = 0.0005
 """How long a thread that reads a big page may hold the interpreter while the event loop waits; a request waits several
-times. With Python's own 5 ms, a page of 10 MB held up others for half a second (``bench/stall.py``)."""
+times. With Python's own 5 ms, a page of 10 MB held up others for half a second (``python -m bench cold``)."""
 
 
 def serve(settings: Settings) -> int:
