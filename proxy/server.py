@@ -1,30 +1,30 @@
-"""The life of a server: start, listen, stop; and the diagnosis of the machine that it would run on."""
+"""The life of a server: listen, serve, stop; and the diagnosis of the machine that it would run on."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import logging
-import signal
 import sys
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from buildthrough.builders.database import DatabaseFault
 from buildthrough.config.schema import SettingsError
 from buildthrough.proxy import logs
-from buildthrough.proxy.allocator import give_back
 from buildthrough.proxy.connection import Runner
 from buildthrough.proxy.errors import StorageFault
 from buildthrough.proxy.folder import DataFolder, StartError, temporary_work
 from buildthrough.proxy.fullness import fullness
 from buildthrough.proxy.listener import Listener, connections_within, raise_descriptor_limit
+from buildthrough.proxy.loop import loop_factory
+from buildthrough.proxy.opening import open_builders
 from buildthrough.proxy.survey import survey
-from buildthrough.proxy.wiring import assemble, open_builders
+from buildthrough.proxy.wiring import assemble
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable
+    from pathlib import Path
 
     from aiohttp import web
 
@@ -33,62 +33,37 @@ if TYPE_CHECKING:
 
 log = logs.logger("server")
 
-_THREADS = 32
-"""Blocking calls that may be under way at once."""
 _SWITCH_SECONDS = 0.0005
 """How long a thread that reads a big page may hold the interpreter while the event loop waits; a request waits several
 times. With Python's own 5 ms, a page of 10 MB held up others for half a second (``python -m bench cold``)."""
 
 
-def serve(settings: Settings) -> int:
-    """Run until SIGTERM or SIGINT and return the exit code. Raise `StartError`."""
-    give_back()
-    with (
-        closing(logs.configure(settings.log.level, settings.log.format)),
-        asyncio.Runner(loop_factory=_loop_factory()) as runner,
-    ):
-        return runner.run(_serve(settings))
-
-
 def diagnose(settings: Settings) -> tuple[list[str], bool]:
     """Say in plain words what this machine can isolate and build, and whether it can. Raise `StartError`."""
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_diagnose(settings))
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    if sys.implementation.name != "cpython":
-        return None
-    import uvloop  # noqa: PLC0415 - PyPy has none
-
-    return uvloop.new_event_loop
-
-
-async def _serve(settings: Settings) -> int:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="blocking"))
-    folder = DataFolder(settings.storage.dir)
-    with folder.held(), folder.work(settings.build.work_dir) as work:
-        try:
-            async with AsyncExitStack() as stack:
-                workshop = await open_builders(settings, work)
-                assembly = await assemble(settings, folder, workshop, work=work, stop=stop, stack=stack)
-                await stack.enter_async_context(listening(settings, folder, assembly.application))
-                sys.setswitchinterval(_SWITCH_SECONDS)
-                gc.freeze()  # what is alive now stays: full collections need not look at it, and are shorter
-                await stop.wait()
-                log.info("stopping: requests finish, builds go back to the queue")
-        except DatabaseFault as fault:
-            raise StartError(fault.sentence) from fault
-        except StorageFault as fault:
-            raise StartError(fault.sentence) from fault
-        except SettingsError as error:
-            raise StartError(str(error)) from error
+async def run(
+    settings: Settings, folder: DataFolder, opening: Awaitable[Workshop], *, work: Path, stop: asyncio.Event
+) -> None:
+    """Serve until the event is set. Raise `StartError`."""
+    try:
+        async with AsyncExitStack() as stack:
+            assembly = await assemble(settings, folder, await opening, work=work, stop=stop, stack=stack)
+            await stack.enter_async_context(listening(settings, folder, assembly.application))
+            sys.setswitchinterval(_SWITCH_SECONDS)
+            gc.enable()
+            gc.freeze()  # what is alive now stays: full collections need not look at it, and are shorter
+            await stop.wait()
+            log.info("stopping: requests finish, builds go back to the queue")
+    except DatabaseFault as fault:
+        raise StartError(fault.sentence) from fault
+    except StorageFault as fault:
+        raise StartError(fault.sentence) from fault
+    except SettingsError as error:
+        raise StartError(str(error)) from error
     log.info("stopped")
-    return 0
 
 
 @asynccontextmanager

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -14,7 +12,6 @@ from aiohttp import web
 from buildthrough.builders.build_log import BuildLog
 from buildthrough.builders.pool import Pool
 from buildthrough.builders.sandbox import Limits
-from buildthrough.builders.workshop import Workshop, open_workshop
 from buildthrough.config.schema import SettingsError
 from buildthrough.proxy import access, logs
 from buildthrough.proxy.api import MAX_BODY_BYTES, Api, Readiness
@@ -40,7 +37,9 @@ from buildthrough.proxy.web import Index
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+    from pathlib import Path
 
+    from buildthrough.builders.workshop import Workshop
     from buildthrough.config.schema import Settings
     from buildthrough.proxy.folder import DataFolder
     from buildthrough.proxy.stores import Store
@@ -198,27 +197,6 @@ def _screens(settings: Settings, releases: Releases) -> Screens:
             cutoffs[upstream.name] = cutoff
     memory = settings.storage.memory_bytes // _SCREENS_SHARE
     return Screens(rules=rules, cutoffs=cutoffs, releases=releases, memory_bytes=memory)
-
-
-async def open_builders(settings: Settings, work: Path) -> Workshop:
-    """Find out what can be built here, and say it in the log."""
-    build = settings.build
-    workshop = await open_workshop(
-        work,
-        enabled=build.enabled,
-        slots=build.slots,
-        first_uid=build.slot_uid_base,
-        interpreters=tuple(Path(path) for path in build.interpreters),
-        search_path=os.environ.get("PATH", os.defpath),
-    )
-    isolation = workshop.isolation
-    if isolation.can_build:
-        log.info("builds are on", isolation=isolation.level, targets=", ".join(one.slug for one in workshop.targets))
-    else:
-        log.warning("builds are off, everything else works", why="; ".join(isolation.sentences))
-    for sentence in (*isolation.sentences, *workshop.sentences) if isolation.can_build else ():
-        log.debug(sentence)
-    return workshop
 
 
 def _pool(

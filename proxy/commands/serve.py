@@ -26,10 +26,11 @@ def run(arguments: argparse.Namespace) -> int:
     settings = options.settings_of(arguments).settings
     # The other commands start without the web server and the database.
     from buildthrough.proxy.folder import StartError  # noqa: PLC0415
-    from buildthrough.proxy.server import serve  # noqa: PLC0415
+    from buildthrough.proxy.start import serve  # noqa: PLC0415
 
     try:
-        return serve(settings)
+        serve(settings)
     except StartError as error:
         print(f"buildthrough: {error}", file=sys.stderr)
         return 1
+    return 0
