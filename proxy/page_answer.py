@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import re
 import time
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 LONG: Final = 8 << 10
 """Compressed bytes of a page that are not decompressed on the event loop: they may hold megabytes."""
+STEP: Final = 64 << 10
+"""Compressed bytes that are decompressed at a time."""
 GRACE_SECONDS: Final = 60.0
 """For so long a page may come as slowly as it likes."""
 LEAST_RATE: Final = 4096
@@ -98,18 +101,20 @@ def header(response: aiohttp.ClientResponse, name: str) -> str | None:
 async def _body(response: aiohttp.ClientResponse, limit: int, arrival: Arrival | None) -> bytes:
     """Return the body without its coding. What is long is decompressed in a thread, piece by piece."""
     decoder = Decoder(response.headers.get("Content-Encoding", ""), limit)
-    pieces: list[bytes] = []
+    body = io.BytesIO()  # gives out what it holds without a second copy
     received, began = 0, time.monotonic()
     async for chunk in response.content.iter_any():
         received += len(chunk)
         if received < LEAST_RATE * (time.monotonic() - began - GRACE_SECONDS):
             raise UpstreamUnavailable("Upstream's page comes too slowly to be waited for.")
-        piece = decoder.feed(chunk) if len(chunk) < LONG else await asyncio.to_thread(decoder.feed, chunk)
-        pieces.append(piece)
-        if arrival is not None:
-            arrival.piece(piece)
+        for at in range(0, len(chunk), STEP):  # what comes at once may be megabytes, and ten times as many within
+            raw = chunk[at : at + STEP]
+            piece = decoder.feed(raw) if len(raw) < LONG else await asyncio.to_thread(decoder.feed, raw)
+            body.write(piece)
+            if arrival is not None:
+                arrival.piece(piece)
     decoder.finish()
-    return b"".join(pieces)
+    return body.getvalue()
 
 
 def _is_framed(response: aiohttp.ClientResponse) -> bool:

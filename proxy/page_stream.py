@@ -80,7 +80,7 @@ class PageStream:
             self._taken_digest.update(new)
             self._taken += len(new)
             self._repeated = self._taken
-            self._waiting.append(new)
+            self._waiting += (new[at : at + BATCH] for at in range(0, len(new), BATCH))
             self._tell()
 
     async def is_flowing(self) -> None:
