@@ -43,7 +43,7 @@ class Pipes:
         """Return the protocol that reads a pipe, and the descriptor to write to."""
         read, write = os.pipe()
         self._inner.callback(os.close, write)
-        transport, made = await asyncio.get_running_loop().connect_read_pipe(protocol, os.fdopen(read, "rb", 0))
+        transport, made = await asyncio.get_running_loop().connect_read_pipe(protocol, _End(read))
         self._outer.callback(transport.close)
         return made, write
 
@@ -59,7 +59,7 @@ class Pipes:
         read, write = os.pipe()
         self._inner.callback(os.close, read)
         transport, protocol = await loop.connect_write_pipe(
-            lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()), os.fdopen(write, "wb", 0)
+            lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()), _End(write)
         )
         self._outer.callback(_abort, transport)
         return asyncio.StreamWriter(transport, protocol, None, loop), read
@@ -67,6 +67,27 @@ class Pipes:
     def close_inner(self) -> None:
         """Close our copies of what was inherited, so that the end of the sandbox is the end of its pipes."""
         self._inner.close()
+
+
+class _End:
+    """Our end of a pipe, to be given to an event loop, which closes it.
+
+    uvloop closes the descriptor, and then also what it was given, a file object perhaps much later: by then the number
+    may be a file that a thread has just opened. So on uvloop this closes nothing, and it never does so by itself.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._is_closed_by_loop = type(asyncio.get_running_loop()).__module__.partition(".")[0] == "uvloop"
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._descriptor
+
+    def close(self) -> None:
+        """Close it, where the loop leaves that to us."""
+        if not self._is_closed_by_loop:
+            os.close(self._descriptor)
 
 
 def _abort(transport: asyncio.WriteTransport) -> None:

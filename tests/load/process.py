@@ -8,8 +8,11 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from tests.e2e.server import Server
 
 
 def descriptors(pid: int) -> list[str]:
@@ -34,6 +37,12 @@ def settled(pid: int, most: int, seconds: float = 60) -> list[str]:
     while len(found := descriptors(pid)) > most and time.monotonic() < end:
         time.sleep(0.2)
     return found
+
+
+def traceback_in(server: Server) -> str:
+    """Return what the log says around a traceback, empty where there is none."""
+    before, found, after = server.log.read_text().partition("Traceback")
+    return f"{before[-500:]}{found}{after[:6000]}" if found else ""
 
 
 @dataclass(slots=True)

@@ -22,6 +22,7 @@ import pytest
 from tests.e2e.server import JSON, Server
 from tests.fakes.pypi import Stream
 from tests.fakes.sdists import pure_sdist
+from tests.load.process import traceback_in
 
 ROUNDS = int(os.environ.get("LOAD_KILLS", "10"))
 SEED = int(os.environ.get("LOAD_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 30)
@@ -157,13 +158,14 @@ def test_killed_at_random_moments(pypi, pip_agent, tmp_path):
                 # Each third lives long enough for builds to be published.
                 time.sleep(dice.uniform(2, 4) if number % 3 == 1 else dice.uniform(0.1, 1.5))
                 server.kill()
+            assert (trace := traceback_in(server)) == "", f"LOAD_SEED={SEED}\n{trace}"
             assert load.wrong == [], f"LOAD_SEED={SEED}"
             done += load.done
             kept = look_at_what_lies_there(server.data, tmp_path / "copy")
         began = time.time()
         server.start()
         ask_for_everything(server, pypi, began)
-        assert "Traceback" not in server.log.read_text()
+        assert (trace := traceback_in(server)) == "", trace
         server.stop()
         command = [sys.executable, "-m", "buildthrough.proxy", "verify", "--data-dir", str(server.data)]
         verified = subprocess.run(command, env=server.environment, capture_output=True, text=True, timeout=120)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from tests.e2e.server import Server
 from tests.fakes.dial import offline_environment
-from tests.load.process import Watch, descriptors, resident, settled
+from tests.load.process import Watch, descriptors, resident, settled, traceback_in
 
 SECONDS = float(os.environ.get("LOAD_SECONDS", "15"))
 CLIENTS = int(os.environ.get("LOAD_CLIENTS", "500"))
@@ -82,7 +82,7 @@ def test_many_clients_at_once(tmp_path):
                 half = watch.memory[len(watch.memory) // 2 :]
                 first, second = half[: len(half) // 2], half[len(half) // 2 :]
                 assert sum(second) / len(second) <= sum(first) / len(first) * 1.05 + 4e6
-            assert "Traceback" not in server.log.read_text()
+            assert (trace := traceback_in(server)) == "", trace
             server.stop()
         finally:
             server.close()
