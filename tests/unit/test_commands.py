@@ -103,8 +103,9 @@ def test_only_a_server_of_this_machine_gets_the_token_of_the_data_folder(tmp_pat
 @pytest.fixture
 def wiring(monkeypatch, tmp_path):
     """Stand in for the composition, which starts a whole server."""
-    module = types.ModuleType("buildthrough.proxy.server")
-    monkeypatch.setitem(sys.modules, module.__name__, module)
+    module = types.ModuleType("made up")
+    for name in ("start", "server"):
+        monkeypatch.setitem(sys.modules, f"buildthrough.proxy.{name}", module)
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("BUILDTHROUGH_")]:
         monkeypatch.delenv(name)
