@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from buildthrough.proxy.page_stream import PageStream
     from buildthrough.proxy.pages import PageStore
     from buildthrough.proxy.patience import Patience
+    from buildthrough.proxy.simple_json import JsonDocument
     from buildthrough.proxy.stored_page import StoredHead
     from buildthrough.proxy.upstream import Upstream
 
@@ -259,6 +260,7 @@ class CurrentPages:
     ) -> tuple[Current, Freshness]:
         """Make what upstream answered the current page. Raise `UpstreamInvalid` where it is none."""
         now = time.time()
+        document = await stream.finish() if stream is not None and answer is not None else None  # somebody waits for it
         digest = None if answer is None else await asyncio.to_thread(answer.digest)
         if known is not None and (answer is None or digest == known.head.digest):
             known.checked, known.stale = now, False
@@ -269,7 +271,7 @@ class CurrentPages:
             return known, REVALIDATED
         if answer is None or digest is None:
             raise UpstreamInvalid("Upstream answered that a page is unchanged that was never asked for.")
-        page = await self._page_of(project, answer, stream)
+        page = await _page_of(project, answer, document)
         if known is not None and not self._accept_older and _is_older(answer, page, known):
             self._refuse_older(project, known)
             return known, HIT
@@ -292,13 +294,6 @@ class CurrentPages:
         known.ask_after = time.monotonic() + min(self._ttl, _PAUSE_SECONDS)
         self._observe("older")
 
-    async def _page_of(self, project: str, answer: PageAnswer, stream: PageStream | None) -> Page:
-        document = await stream.finish() if stream is not None else None
-        if document is None:
-            return await asyncio.to_thread(take_page, answer, project)
-        serial = answer.last_serial or document.last_serial
-        return Page(form="json", last_serial=serial, document=document, upstream=answer.upstream)
-
     async def _load(self, project: str) -> Current | None:
         """Return what was stored by an earlier run, or was pushed out of memory."""
         head = await self._store.head(project)
@@ -318,3 +313,11 @@ def _heard(task: asyncio.Future[tuple[Current, Freshness]]) -> None:
     """Take note of how it ended: whoever asks next is told."""
     if not task.cancelled():
         task.exception()
+
+
+async def _page_of(project: str, answer: PageAnswer, document: JsonDocument | None) -> Page:
+    """Return the page that was read while it was streamed, else read it now."""
+    if document is None:
+        return await asyncio.to_thread(take_page, answer, project)
+    last_serial = answer.last_serial or document.last_serial
+    return Page(form="json", last_serial=last_serial, document=document, upstream=answer.upstream)
