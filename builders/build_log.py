@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from typing import Any
+
+from buildthrough.builders.facts import BuildFacts
 
 LONGEST_LINE = 500
 """Characters of a fault's telling line."""
@@ -18,12 +22,18 @@ class BuildLog:
 
     def __init__(self, *, most_characters: int = 8 << 20) -> None:
         """Start empty."""
+        self.facts = BuildFacts()
+        """What the build has learnt about itself."""
         self._parts: list[str] = []
         self._left = most_characters
 
     def note(self, sentence: str) -> None:
         """Add a line of the host's own."""
         self._add(f"[{plain_line(sentence, _NOTE_CHARACTERS)}]\n")
+
+    def learn(self, **facts: Any) -> None:  # noqa: ANN401 - the fields of `BuildFacts`, each of its own type
+        """Set fields of the facts. Raise TypeError for one that there is not."""
+        self.facts = replace(self.facts, **facts)
 
     def output(self, printed: bytes) -> str:
         """Add what a sandbox printed, and return it as the text that it became."""

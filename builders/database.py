@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import BigInteger, Column, Integer, MetaData, Table, create_engine, event, inspect, select
 from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.schema import CreateColumn
 from sqlalchemy.types import TypeDecorator
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 1
-"""Raised with every change of a table; an older database is then brought up step by step in `_prepare`."""
+SCHEMA_VERSION = 2
+"""Raised with every release that changes a table. Columns that an older database lacks are added by `_prepare`."""
 TABLES = MetaData()
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -179,9 +180,21 @@ def _prepare(connection: Connection) -> None:
             f"(schema {found}, this version knows {SCHEMA_VERSION}): install that version, or name another data folder."
         )
     TABLES.create_all(connection)
+    _add_columns(connection)
     # Written even where it says so already: a database that cannot be written is to be found out now.
     note = _schema.insert() if found is None else _schema.update()
     connection.execute(note.values(version=SCHEMA_VERSION))
+
+
+def _add_columns(connection: Connection) -> None:
+    """Add the columns that came after the database was made. They may be empty, or have a default of the server's."""
+    there = inspect(connection)
+    for table in TABLES.sorted_tables:
+        known = {column["name"] for column in there.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in known:
+                declaration = CreateColumn(column).compile(dialect=connection.dialect)
+                connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {declaration}")
 
 
 def _line(finding: str) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from packaging.utils import canonicalize_name
 from resolvelib import BaseReporter, ResolutionImpossible, ResolutionTooDeep, Resolver
 
+from buildthrough.builders.facts import UsedWheel
 from buildthrough.builders.faults import NeedsBuild, PackageFault
 from buildthrough.builders.resolution import Candidate, Provider, Seen, Unseen, read_requirement
 
@@ -78,18 +79,6 @@ class ResolutionLimits:
     """Of all wheels fetched."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resolved:
-    """A wheel that was chosen and fetched."""
-
-    project: str
-    """Normalised name."""
-    version: str
-    filename: str
-    sha256: str | None
-    """None where the index names no digest."""
-
-
 _PARALLEL = 4
 _DEFAULT_LIMITS = ResolutionLimits()
 
@@ -101,7 +90,7 @@ async def resolve(
     index: Index,
     folder: Path,
     limits: ResolutionLimits = _DEFAULT_LIMITS,
-) -> tuple[Resolved, ...]:
+) -> tuple[UsedWheel, ...]:
     """Put the wheels that satisfy the requirements, and theirs in turn, into the folder. Return them by name.
 
     Raise `NeedsBuild` where a version can be had as an sdist only, `PackageFault` where a requirement is refused
@@ -126,7 +115,7 @@ async def resolve(
         raise PackageFault("requires", "deps.unresolvable", f"the build requires more than {limits.wheels} wheels")
     await _fetch(chosen, index, folder, limits)
     return tuple(
-        Resolved(project=each.project, version=str(each.version), filename=each.file.filename, sha256=each.file.sha256)
+        UsedWheel(project=each.project, version=str(each.version), filename=each.file.filename, sha256=each.file.sha256)
         for each in chosen
         if each.file is not None
     )

@@ -81,6 +81,7 @@ class Building:
             resolved = await resolve(requirements, target=target, index=self._index, folder=into)
             for one in resolved:
                 build_log.note(f"build requirement {one.filename} sha256:{one.sha256}")
+            build_log.learn(requirements=resolved)
 
         wheel = await build_wheel(
             request=request,

@@ -9,13 +9,14 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from tests.fakes import uids
 from tests.fakes.sandbox import Exit, FakeSandbox, Hear, Print, Say, SayBytes, Sleep
 
 from buildthrough.builders.bubblewrap import BubblewrapSandbox
 from buildthrough.builders.sandbox import Command, DialogueError, Limits, Mount
 from buildthrough.builders.slot import claim_slots
 
-FIRST_UID = 59900
+FIRST_UID = uids.CONTRACT
 PLAYER = """
 import json, sys, time
 answers, messages = open(int(sys.argv[-2])), open(int(sys.argv[-1]), "wb", 0)

@@ -12,6 +12,8 @@ import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from tests.fakes import uids
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -114,4 +116,5 @@ def offline_environment(base: Mapping[str, str] | None = None) -> dict[str, str]
     kept["PIP_NO_INPUT"] = "1"
     kept["UV_NO_CONFIG"] = "1"
     kept["UV_PYTHON_DOWNLOADS"] = "never"
+    kept["BUILDTHROUGH_BUILD__SLOT_UID_BASE"] = str(uids.SERVER)
     return kept

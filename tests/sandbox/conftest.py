@@ -17,14 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.fakes import uids
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
-FIRST_UID = 59800
+FIRST_UID = uids.SANDBOX
 """Users of these tests alone, so that what they leave behind is theirs."""
-ORDINARY_UID = 59890
+ORDINARY_UID = uids.ORDINARY
 PYTHON = "/usr/bin/python3"
 
 PRELUDE = """

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.fakes import uids
 from tests.fakes.sdists import Sdist, make_sdist
 
 from buildthrough.builders.bubblewrap import BubblewrapSandbox
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from buildthrough.builders.target import Target
 
 FOLDER = Path(__file__).parents[1] / "packages"
-FIRST_UID = 59860
+FIRST_UID = uids.WORKBENCH
 """Of these tests alone, so that they do not count other tests' processes."""
 WHEELS = Path(os.environ.get("BUILDTHROUGH_TEST_WHEELS") or FOLDER.parents[1] / ".cache" / "wheels")
 LIMITS = Limits(memory_bytes=512 << 20, disk_bytes=128 << 20, wall_seconds=60, silence_seconds=30)

@@ -211,3 +211,17 @@ def test_the_tables_are_postgresql_s_as_well():
         assert "CREATE TABLE" in str(CreateTable(table).compile(dialect=dialect))
     [unique] = [index for index in ledger.builds.indexes if index.unique]
     assert "WHERE state IN ('QUEUED', 'RUNNING')" in str(CreateIndex(unique).compile(dialect=dialect))
+
+
+async def test_columns_that_an_older_database_lacks_are_added(url, file):
+    async with Database.open(url):
+        pass
+    older = sqlite3.connect(file)
+    older.execute("ALTER TABLE builds DROP COLUMN line")
+    older.execute("UPDATE schema_version SET version = 1")
+    older.commit()
+    older.close()
+    async with Database.open(url) as database:
+        assert await database.run(lambda connection: connection.execute(select(ledger.builds.c.line)).all()) == []
+        found = await database.run(lambda connection: connection.execute(text("SELECT version FROM schema_version")))
+        assert found.scalar_one() == SCHEMA_VERSION

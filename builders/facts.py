@@ -1,0 +1,33 @@
+"""What a build learns about itself on its way, for the record of its wheel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsedWheel:
+    """A wheel that was installed to build."""
+
+    project: str
+    """Normalised name."""
+    version: str
+    filename: str
+    sha256: str | None
+    """None where the index names no digest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildFacts:
+    """What is known so far. Whoever learns more makes a new one: `buildthrough.builders.build_log.BuildLog.learn`."""
+
+    isolation: str = ""
+    """Level of the sandbox that it was built in."""
+    requirements: tuple[UsedWheel, ...] = ()
+    """Everything that was in the build environment, by name."""
+    toolchain: Mapping[str, str] = field(default_factory=dict)
+    """Versions of the interpreter, compilers and tools, by name."""

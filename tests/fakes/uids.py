@@ -1,0 +1,13 @@
+"""The users that tests build as: ``TEST_UID_BASE`` moves them, so that two suites can run on one machine at once."""
+
+from __future__ import annotations
+
+import os
+
+BASE = int(os.environ.get("TEST_UID_BASE", "59700"))
+SANDBOX = BASE + 100
+WORKBENCH = BASE + 160
+ORDINARY = BASE + 190
+CONTRACT = BASE + 200
+SERVER = BASE + 220
+"""Of servers that tests start by their command."""
