@@ -6,32 +6,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from buildthrough.builders.failures import DAY, FAILURES
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_MINUTE = 60.0
-_HOUR = 60 * _MINUTE
-_DAY = 24 * _HOUR
-
-REMEMBERED: Mapping[str, float | None] = MappingProxyType(
-    {
-        "source.missing": 10 * _MINUTE,  # upstream's delivery network lags behind its pages
-        "source": None,  # these very bytes are wrong; other bytes are another request
-        "incompatible": None,
-        "capi": None,
-        "refused": None,
-        "output": None,
-        "limit": 7 * _DAY,
-        "compiler": 30 * _DAY,
-        "syslib": 7 * _DAY,  # until somebody installs what is missing on this machine
-        "rot": 7 * _DAY,
-        "network": 30 * _DAY,
-        "deps": 6 * _HOUR,  # the index changes under it
-        "deps.undeclared": 30 * _DAY,
-        "deps.cycle": 7 * _DAY,
-        "infra": 0.0,
-    }
-)
+REMEMBERED: Mapping[str, float | None] = MappingProxyType({row.name: row.remembered for row in FAILURES})
 """Seconds by fault class or by its beginning, None for ever."""
 
 
@@ -57,7 +37,7 @@ class FailureMemory:
 
     seconds: Mapping[str, float | None] = field(default_factory=lambda: REMEMBERED)
     """By class or by its beginning up to a dot: the longest that fits counts. None is for ever."""
-    otherwise: float | None = 7 * _DAY
+    otherwise: float | None = 7 * DAY
     longest: float | None = None
     """No failure is remembered for longer, whatever its class; None is no such bound."""
 
