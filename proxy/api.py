@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import hdrs, web
 
+from buildthrough.builders.advice import advise
+from buildthrough.builders.failures import classify
 from buildthrough.builders.request import BuildState
 from buildthrough.proxy.errors import BadRequest, NotFound, TooSlow, Unauthorized
 from buildthrough.proxy.metrics import CONTENT_TYPE
@@ -227,6 +229,8 @@ def describe(build: Build) -> dict[str, Any]:
         "fault": build.fault,
         "stage": build.stage,
         "line": build.line,
+        "means": classify(build.fault).means if build.fault else None,
+        "advice": advise(build.fault, build.line) if build.fault else None,
         "attempts": build.attempts,
         "waits_for": build.waits_for,
         "created": _time(build.created),

@@ -47,12 +47,24 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     for line in rows(builds, datetime.now(UTC)):
         print(line)
+    if arguments.project:
+        for line in advice(builds):
+            print(line)
     return 0
 
 
 def rows(builds: Sequence[dict[str, Any]], now: datetime) -> list[str]:
     """Return the lines of the list."""
     return list(table(_HEAD, [_row(build, now) for build in builds]))
+
+
+def advice(builds: Sequence[dict[str, Any]]) -> list[str]:
+    """Return what each class of failure among the builds means and what to do, once each, below an empty line."""
+    told: dict[str, str] = {}
+    for build in builds:
+        if build.get("state") == "FAILED" and build.get("advice"):
+            told.setdefault(text(build["advice"]), f"{text(build.get('fault'))}: {text(build.get('means'))}.")
+    return [line for sentence, means in told.items() for line in ("", means, f"  {sentence}")]
 
 
 def _row(build: dict[str, Any], now: datetime) -> tuple[str, ...]:
