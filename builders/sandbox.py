@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, TypeVar
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, Self, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
 T = TypeVar("T")
-Overrun = Literal["time", "silence", "memory", "log", "dialogue"]
+Overrun = Literal["time", "silence", "cpu", "memory", "inodes", "log", "dialogue"]
 """The limit whose overrun made the host end the command."""
 
 
@@ -20,15 +20,37 @@ class Limits:
 
     memory_bytes: int = 2 << 30
     address_space_bytes: int = 8 << 30
+    """Of each process; far above the memory, for what reserves more than it uses."""
     disk_bytes: int = 1 << 30
+    inodes: int = 200_000
+    """Files, folders and links that exist at a time, in all folders that can be written to together."""
     file_bytes: int = 512 << 20
+    """Of one file."""
     processes: int = 256
+    """Threads count as well."""
     wall_seconds: float = 900
     """Time that the host takes to answer the command is not counted."""
     silence_seconds: float = 300
     cpu_seconds: int = 3600
+    """Of all processes together, those that have ended included."""
     log_bytes: int = 1 << 20
     """Kept of the log's head, and again of its tail; 256 times as much ends the command."""
+
+    def overridden(self, **values: float) -> Self:
+        """Return these limits with some of them replaced, by their names here.
+
+        Raise ValueError, with a sentence for whoever wrote them, for a name that there is not, for a value that is no
+        number above 0, and for a fraction where only whole numbers make sense.
+        """
+        kinds = {each.name: each.type for each in fields(self)}
+        for name, value in values.items():
+            if name not in kinds:
+                raise ValueError(f"there is no limit {name!r}; there are {', '.join(sorted(kinds))}")
+            wanted = (int, float) if kinds[name] == "float" else int
+            if isinstance(value, bool) or not isinstance(value, wanted) or not 0 < value < float("inf"):
+                whole = "" if kinds[name] == "float" else "whole "
+                raise ValueError(f"the limit {name} is a {whole}number above 0, not {value!r}")
+        return replace(self, **values)  # type: ignore[arg-type] # just looked at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -170,9 +170,13 @@ class Build:
     slots: Annotated[int, Between(1, 1024)]
     wall_seconds: Seconds
     silence_seconds: Seconds
+    cpu_seconds: Annotated[int, Between(1, 1 << 31)]
     memory_bytes: Annotated[int, Size(), Between(1 << 20, 1 << 62)]
     disk_bytes: Annotated[int, Size(), Between(1 << 20, 1 << 62)]
+    file_bytes: Annotated[int, Size(), Between(1 << 20, 1 << 62)]
+    inodes: Annotated[int, Between(1000, 1 << 31)]
     processes: Annotated[int, Between(8, 1 << 22)]
+    log_bytes: Annotated[int, Size(), Between(1 << 10, 1 << 30)]
     max_wheel_bytes: Annotated[int, Size(), Between(1, 1 << 62)]
     interpreters: tuple[str, ...]
     failure_days: Annotated[float, Between(0, 36500)]
