@@ -111,6 +111,12 @@ class Site:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         return await self.ask(path, "POST", data=data, Authorization=f"Bearer {token}")
 
+    async def counted(self) -> None:
+        """Wait until the server has counted what it keeps, which it does in the background after its start."""
+        async with asyncio.timeout(20):
+            while not all(part.blobs.folder.tally.is_known for part in self.store.space._parts.values()):
+                await asyncio.sleep(0.01)
+
     async def page(self, project: str, prefix: str = "") -> Any:
         """Return a project's JSON page."""
         answer = await self.ask(f"{prefix}/simple/{project}/", Accept=JSON)

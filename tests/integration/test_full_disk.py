@@ -111,13 +111,6 @@ async def test_a_page_that_could_not_be_stored_is_asked_for_again_after_a_restar
         assert (await site.ask("/simple/demo/", Accept=JSON)).body == page.body
 
 
-async def counted(site: Site) -> None:
-    """Wait until the server has counted what it keeps."""
-    async with asyncio.timeout(20):
-        while not all(part.blobs.folder.tally.is_known for part in site.store.space._parts.values()):
-            await asyncio.sleep(0.01)
-
-
 async def test_a_full_disk_is_told_once_and_serves_what_is_there(pypi, tmp_path, disk, caplog, monkeypatch):
     monkeypatch.setattr(downloads, "FULL_SECONDS", 0.5)
     small = pypi.add("demo", "demo-1.0.tar.gz", os.urandom(1000))
@@ -126,7 +119,7 @@ async def test_a_full_disk_is_told_once_and_serves_what_is_there(pypi, tmp_path,
         pypi.add("other", f"other-{n}.0.tar.gz", os.urandom(100_000))
     async with serving(pypi.simple, tmp_path, storage__min_free=DISK // 2) as site:
         built = await site.publish(small)
-        await counted(site)  # until then nobody knows what could go, so a file is kept and goes later
+        await site.counted()  # until then nobody knows what could go, so a file is kept and goes later
         ballast = disk / "ballast"
         ballast.write_bytes(bytes(DISK * 5 // 8))  # more than may be used, and still room for records
         others = sorted(entry["url"] for entry in (await site.listed("other")).values())

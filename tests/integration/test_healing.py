@@ -215,6 +215,7 @@ async def test_the_server_believes_nobody(pypi, tmp_path, sdist):
         assert (await site.operate("/api/v1/repair", {"kind": "files"})).status == 400
         assert (await site.operate("/api/v1/repair", {"kind": "files", "name": "0"}, token="wrong")).status == 401
         assert wheel.filename in await site.listed("demo")
+        await site.counted()
         told = (await site.ask("/api/v1/storage")).json
         assert told["kept"]["built"] > 0
         assert told["full"] is False
