@@ -181,6 +181,9 @@ def _prepare(connection: Connection) -> None:
         )
     TABLES.create_all(connection)
     _add_columns(connection)
+    for table in TABLES.sorted_tables:
+        for index in table.indexes:  # those that came after the table was made
+            index.create(connection, checkfirst=True)
     # Written even where it says so already: a database that cannot be written is to be found out now.
     note = _schema.insert() if found is None else _schema.update()
     connection.execute(note.values(version=SCHEMA_VERSION))

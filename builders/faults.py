@@ -44,13 +44,18 @@ class InfrastructureFault(BuildEnded):
 
 
 class Cancelled(BuildEnded):
-    """Nothing to build any more: the sdist is yanked or gone, upstream has a wheel, or an operator purged it."""
+    """Nothing to build any more: the sdist is yanked or gone, upstream has a wheel, or an operator said so."""
 
     def __init__(self, kind: str, line: str) -> None:
         super().__init__(f"{kind}: {line}")
         self.kind = kind
-        """``cancelled.yanked``, ``cancelled.removed``, ``cancelled.superseded``, ``cancelled.purged``."""
+        """``cancelled.yanked``, ``.removed``, ``.superseded``, ``.denied``, ``.purged`` or ``.operator``."""
         self.line = line
+
+    @property
+    def is_upstreams(self) -> bool:
+        """Whether upstream changed: what needs this wheel to be built may find another one there."""
+        return self.kind in {"cancelled.yanked", "cancelled.removed", "cancelled.superseded"}
 
 
 class NeedsBuild(BuildEnded):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Column, ForeignKey, Index, Integer, String, Table, Text, insert, select, update
 
 from buildthrough.builders.database import TABLES, UtcTime
+from buildthrough.builders.priority import Priority, rank
 from buildthrough.builders.request import TRANSITIONS, Build, BuildRequest, BuildState
 
 if TYPE_CHECKING:
@@ -43,12 +44,14 @@ builds = Table(
     Column("log_sha256", String(64)),
     Column("wheel", Text),
     Column("wheel_sha256", String(64)),
+    Column("priority", String(16), nullable=False, server_default=Priority.INTERACTIVE.value),
+    Column("rank", UtcTime),  # the lowest is built first; None only in records of older versions, see `ranks.fill`
     sqlite_autoincrement=True,  # a build's number is never given again
 )
 
 ACTIVE = (BuildState.QUEUED, BuildState.RUNNING)
 _is_active = builds.c.state.in_(ACTIVE)
-_OURS = ("key", "setbacks", "not_before")
+_OURS = ("key", "setbacks", "rank")
 
 Index(
     "one_active_build_per_key",
@@ -61,6 +64,8 @@ Index("builds_by_key", builds.c.key, builds.c.id)
 Index("builds_by_state", builds.c.state, builds.c.id)
 Index("builds_by_project", builds.c.project, builds.c.id)
 Index("builds_by_waits_for", builds.c.waits_for)
+# What is due is found at its beginning, however long the queue is: `Schedule.claim` asks in this very order.
+Index("builds_by_rank", builds.c.state, builds.c.waits_for, builds.c.not_before, builds.c.rank, builds.c.id)
 
 
 class IllegalTransition(Exception):
@@ -71,7 +76,8 @@ def read(row: RowMapping) -> Build:
     """Return the record that a row holds."""
     values: dict[str, Any] = {name: value for name, value in row.items() if name not in _OURS}
     request = BuildRequest(**{name: values.pop(name) for name in BuildRequest.__dataclass_fields__})
-    return Build(request=request, state=BuildState(values.pop("state")), **values)
+    state, priority = BuildState(values.pop("state")), Priority(values.pop("priority"))
+    return Build(request=request, state=state, priority=priority, **values)
 
 
 def find(connection: Connection, build: int) -> Build | None:
@@ -95,10 +101,11 @@ def newest(connection: Connection, key: str) -> Build | None:
     return None if row is None else read(row)
 
 
-def add(connection: Connection, request: BuildRequest, now: datetime) -> Build:
+def add(connection: Connection, request: BuildRequest, priority: Priority, now: datetime) -> Build:
     """Record a new build, QUEUED."""
     values = {name: getattr(request, name) for name in BuildRequest.__dataclass_fields__}
-    statement = insert(builds).values(key=request.key, state=BuildState.QUEUED, created=now, **values).returning(builds)
+    values |= {"key": request.key, "state": BuildState.QUEUED, "created": now}
+    statement = insert(builds).values(priority=priority, rank=rank(priority, now), **values).returning(builds)
     return read(connection.execute(statement).mappings().one())
 
 
@@ -136,13 +143,7 @@ def succeed(
         wheel_sha256=wheel_sha256,
         log_sha256=log_sha256,
     )
-    released = (
-        update(builds)
-        .where(builds.c.waits_for == build.id, builds.c.state == BuildState.QUEUED)
-        .values(waits_for=None)
-        .returning(builds)
-    )
-    return [ended, *(read(row) for row in connection.execute(released).mappings())]
+    return [ended, *_release(connection, build.id)]
 
 
 def fail(
@@ -174,9 +175,19 @@ def fail(
 
 
 def cancel(
-    connection: Connection, build: Build, *, kind: str, line: str, log_sha256: str | None, now: datetime
+    connection: Connection,
+    build: Build,
+    *,
+    kind: str,
+    line: str,
+    log_sha256: str | None,
+    now: datetime,
+    release: bool = False,
 ) -> list[Build]:
-    """End a build as CANCELLED. Those that waited for it fail, but nothing is held against them."""
+    """End a build as CANCELLED. Those that waited for it fail, but nothing is held against them.
+
+    ``release`` lets them be started again instead: they will find something else to build with.
+    """
     ended = move(
         connection,
         build,
@@ -187,7 +198,18 @@ def cancel(
         log_sha256=log_sha256,
         waits_for=None,
     )
-    return [ended, *_fail_dependents(connection, ended, now, now)]
+    return [ended, *(_release(connection, build.id) if release else _fail_dependents(connection, ended, now, now))]
+
+
+def _release(connection: Connection, number: int) -> list[Build]:
+    """Let those that waited for a build wait no longer."""
+    released = (
+        update(builds)
+        .where(builds.c.waits_for == number, builds.c.state == BuildState.QUEUED)
+        .values(waits_for=None)
+        .returning(builds)
+    )
+    return [read(row) for row in connection.execute(released).mappings()]
 
 
 def expire(connection: Connection, numbers: Iterable[int], now: datetime) -> None:

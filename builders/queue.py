@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy import func, select
 
-from buildthrough.builders import ledger
+from buildthrough.builders import ledger, ranks
 from buildthrough.builders.database import utc_now
 from buildthrough.builders.ledger import builds
+from buildthrough.builders.priority import Priority
 from buildthrough.builders.request import BuildState
 from buildthrough.builders.retry import FailureMemory, RetryPolicy
 from buildthrough.builders.schedule import QueueFull, Schedule
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from buildthrough.builders.database import Database
     from buildthrough.builders.faults import BuildEnded
     from buildthrough.builders.request import Build, BuildRequest
+    from buildthrough.builders.schedule import Choice
 
     Changes = list[Build]  # named here, for a queue has a verb of the name ``list``
     Moments = list[datetime]
@@ -34,28 +36,41 @@ _LONGEST_NAP = 30.0
 """Seconds after which a waiting `SqlQueue.claim` looks again whatever the clock did meanwhile."""
 
 
+def first(due: Sequence[Build]) -> Build | None:
+    """Choose the most urgent build."""
+    return due[0] if due else None
+
+
 class BuildQueue(Protocol):
     """Builds that are to be done, are being done, or are done."""
 
-    async def submit(self, request: BuildRequest, *, again: bool = False) -> Build:
+    async def submit(
+        self, request: BuildRequest, *, again: bool = False, priority: Priority = Priority.INTERACTIVE
+    ) -> Build:
         """Return the build that answers the request: one under way, a success, a remembered failure, or a new one.
 
         ``again`` passes over what is done: an operator asks. Two builds of one request are never under way at once.
-        A success whose wheel is purged, and a cancelled build, answer nothing. Raise `QueueFull`.
+        One under way is made as urgent as whoever asks most urgently, and what it waits for too. A success whose wheel
+        is purged, and a cancelled build, answer nothing. Raise `QueueFull`.
         """
         ...
 
-    async def claim(self) -> Build:
-        """Wait until a build is due, mark it RUNNING and return it."""
+    async def claim(self, choose: Choice = first) -> Build:
+        """Wait until a build is due that is chosen, mark it RUNNING and return it.
+
+        ``choose`` is given builds that are due, the most urgent first, but not all of a long queue. It is asked anew
+        whenever the queue changes; who wants it asked for another reason cancels the claim and claims again.
+        """
         ...
 
     async def beat(self, build: int) -> bool:
         """Renew the worker's hold on a build; False where the build is no longer its own (cancelled meanwhile)."""
         ...
 
-    async def settle(self, build: int, ended: BuildEnded, *, log_sha256: str | None) -> Build:
+    async def settle(self, build: int, ended: BuildEnded, *, log_sha256: str | None, charged: bool = True) -> Build:
         """Record an end without a wheel: FAILED, CANCELLED, or QUEUED again with back-off, by the family of the end.
 
+        A fault of ours that is not ``charged`` does not count as an attempt of the build: it befalls every build now.
         `NeedsBuild` is not settled but waited for, see `wait_for`. A build that has ended meanwhile (it was purged)
         stays as it is, and is returned.
         """
@@ -64,7 +79,8 @@ class BuildQueue(Protocol):
     async def wait_for(self, build: int, other: int) -> Build:
         """Put a build back until another one has ended.
 
-        A cycle, or an end of the other one without a wheel, settles it as FAILED (``deps.…``).
+        A cycle, or an end of the other one without a wheel, settles it as FAILED (``deps.…``). The other one becomes
+        as urgent as the build that waits for it.
         """
         ...
 
@@ -92,6 +108,10 @@ class BuildQueue(Protocol):
 
     async def counts(self) -> Mapping[BuildState, int]:
         """Return how many builds are in each state."""
+        ...
+
+    async def positions(self, builds: Iterable[int]) -> Mapping[int, int]:
+        """Return the places of builds among those that are due, from 1 for the next one; the others have none."""
         ...
 
 
@@ -139,16 +159,21 @@ class SqlQueue:
             self._wake.set()
             self._wake = asyncio.Event()
 
-    async def submit(self, request: BuildRequest, *, again: bool = False) -> Build:
+    async def submit(
+        self, request: BuildRequest, *, again: bool = False, priority: Priority = Priority.INTERACTIVE
+    ) -> Build:
         """Return the build that answers the request, see `BuildQueue.submit`."""
-        return await asyncio.shield(self._submit(request, again=again))
+        return await asyncio.shield(self._submit(request, again=again, priority=priority))
 
-    async def claim(self) -> Build:
-        """Wait until a build is due, the oldest first. A caller that is cancelled has taken nothing."""
+    async def claim(self, choose: Choice = first) -> Build:
+        """Wait until a build is due that is chosen. A caller that is cancelled has taken nothing.
+
+        ``choose`` is called in the database's thread: it must not change what others use.
+        """
         while True:
             wake = self._wake  # taken before looking, so that what comes between looking and waiting is not missed
             due: Moments = []
-            taking = asyncio.ensure_future(self._transact(partial(self._schedule.claim, due=due)))
+            taking = asyncio.ensure_future(self._transact(partial(self._schedule.claim, choose=choose, due=due)))
             try:
                 claimed = await asyncio.shield(taking)
             except asyncio.CancelledError:
@@ -169,9 +194,10 @@ class SqlQueue:
         found = await self.get(build)
         return found is not None and found.state is BuildState.RUNNING
 
-    async def settle(self, build: int, ended: BuildEnded, *, log_sha256: str | None) -> Build:
+    async def settle(self, build: int, ended: BuildEnded, *, log_sha256: str | None, charged: bool = True) -> Build:
         """Record an end without a wheel, see `BuildQueue.settle`. Raise LookupError for an unknown build."""
-        return (await self._apply(lambda connection: self._schedule.settle(connection, build, ended, log_sha256)))[0]
+        settle = partial(self._schedule.settle, number=build, ended=ended, log_sha256=log_sha256, charged=charged)
+        return (await self._apply(settle))[0]
 
     async def wait_for(self, build: int, other: int) -> Build:
         """Put a build back until another one has ended, see `BuildQueue.wait_for`."""
@@ -217,6 +243,10 @@ class SqlQueue:
         found = await self._database.run(lambda connection: connection.execute(statement).all())
         return dict.fromkeys(BuildState, 0) | {BuildState(state): number for state, number in found}
 
+    async def positions(self, builds: Iterable[int]) -> Mapping[int, int]:
+        """Return the places of builds among those that are due."""
+        return await self._database.run(lambda connection: ranks.positions(connection, builds))
+
     async def _apply(self, change: Callable[[Connection], Changes]) -> Changes:
         """Carry out a change to its end, even where the caller is cancelled meanwhile."""
         return await asyncio.shield(self._transact(change))
@@ -226,10 +256,9 @@ class SqlQueue:
         self.notice(changed)
         return changed
 
-    async def _submit(self, request: BuildRequest, *, again: bool) -> Build:
-        build, is_new = await self._database.run(
-            lambda connection: self._schedule.answer(connection, request, again=again)
+    async def _submit(self, request: BuildRequest, *, again: bool, priority: Priority) -> Build:
+        build, changed = await self._database.run(
+            lambda connection: self._schedule.answer(connection, request, again=again, priority=priority)
         )
-        if is_new:
-            self.notice([build])
+        self.notice(changed)
         return build

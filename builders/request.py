@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from buildthrough.builders.priority import Priority
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -61,6 +63,10 @@ class Build:
     attempts: int
     """How often it was started; an infrastructure fault puts it back and it is started again."""
     created: datetime
+    priority: Priority = Priority.INTERACTIVE
+    """That of the most urgent who asked for it, or who needs it."""
+    not_before: datetime | None = None
+    """A QUEUED build that was put back is not due before; None where it may be due at once."""
     started: datetime | None = None
     finished: datetime | None = None
     fault: str | None = None

@@ -24,6 +24,8 @@ class RetryPolicy:
     first_seconds: float = 10
     factor: float = 4
     longest_seconds: float = 1800
+    put_off_seconds: float = 60
+    """How long a build waits that a fault has hit which hits every build, and is not counted."""
 
     def delay(self, setbacks: int) -> float:
         """Return the seconds to wait after so many setbacks, the first is 1."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, select
 
-from buildthrough.builders import ledger
+from buildthrough.builders import ledger, ranks
 from buildthrough.builders.faults import Cancelled, InfrastructureFault, NeedsBuild, PackageFault
 from buildthrough.builders.ledger import builds
+from buildthrough.builders.priority import rank
 from buildthrough.builders.request import BuildState
 
 if TYPE_CHECKING:
@@ -19,8 +20,12 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from buildthrough.builders.faults import BuildEnded
+    from buildthrough.builders.priority import Priority
     from buildthrough.builders.request import Build, BuildRequest
     from buildthrough.builders.retry import FailureMemory, RetryPolicy
+
+    Choice = Callable[[Sequence[Build]], Build | None]
+    """Picks the build to start among those that are due, the most urgent first; None where none is to be started."""
 
 
 class QueueFull(Exception):
@@ -37,50 +42,37 @@ class Schedule:
         self._limit = limit
         self._clock = clock
 
-    def answer(self, connection: Connection, request: BuildRequest, *, again: bool) -> tuple[Build, bool]:
-        """Return the build that answers a request, and whether it is new. Raise `QueueFull`."""
+    def answer(
+        self, connection: Connection, request: BuildRequest, *, again: bool, priority: Priority
+    ) -> tuple[Build, list[Build]]:
+        """Return the build that answers a request, and it again where it is new. Raise `QueueFull`."""
         now = self._clock()
         last = ledger.newest(connection, request.key)
-        if last is not None and (last.state in ledger.ACTIVE or (not again and answers(last, now))):
-            return last, False
+        if last is not None and last.state in ledger.ACTIVE:
+            ranks.hurry(connection, last.id, priority, rank(priority, last.created))
+            return ledger.known(connection, last.id), []
+        if last is not None and not again and answers(last, now):
+            return last, []
         queued = select(func.count()).select_from(builds).where(builds.c.state == BuildState.QUEUED)
         if connection.execute(queued).scalar_one() >= self._limit:
             raise QueueFull(f"{self._limit} builds are waiting already")
-        return ledger.add(connection, request, now), True
+        new = ledger.add(connection, request, priority, now)
+        return new, [new]
 
-    def claim(self, connection: Connection, due: list[datetime]) -> list[Build]:
-        """Mark the oldest build that is due as RUNNING; where there is none, note when the next one is."""
+    def claim(self, connection: Connection, choose: Choice, due: list[datetime]) -> list[Build]:
+        """Mark the build that is chosen as RUNNING; where there is none, note when the next one comes due."""
         now = self._clock()
-        free = (builds.c.state == BuildState.QUEUED) & builds.c.waits_for.is_(None)
-        statement = (
-            select(builds)
-            .where(free, or_(builds.c.not_before.is_(None), builds.c.not_before <= now))
-            .order_by(builds.c.id)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-        )
-        row = connection.execute(statement).mappings().one_or_none()
-        if row is None:
-            soonest = connection.execute(select(func.min(builds.c.not_before)).where(free)).scalar_one()
+        build = choose(ranks.due(connection, now))
+        if build is None:
+            soonest = ranks.next_due(connection)
             due.extend([] if soonest is None else [soonest])
             return []
-        build = ledger.read(row)
-        return [
-            ledger.move(
-                connection,
-                build,
-                BuildState.RUNNING,
-                attempts=build.attempts + 1,
-                started=now,
-                not_before=None,
-                fault=None,
-                stage=None,
-                line=None,
-            )
-        ]
+        started = {"attempts": build.attempts + 1, "started": now, "fault": None, "stage": None, "line": None}
+        return [ledger.move(connection, build, BuildState.RUNNING, **started)]
 
     def recover(self, connection: Connection) -> list[Build]:
         """Put back what was running when the process died."""
+        ranks.fill(connection)
         running = select(builds).where(builds.c.state == BuildState.RUNNING).order_by(builds.c.id)
         lost = InfrastructureFault("infra.worker-lost", "The server ended while this build was running.")
         changed: list[Build] = []
@@ -88,7 +80,9 @@ class Schedule:
             changed.extend(self._set_back(connection, ledger.read(row), lost, row["log_sha256"], delayed=False))
         return changed
 
-    def settle(self, connection: Connection, number: int, ended: BuildEnded, log_sha256: str | None) -> list[Build]:
+    def settle(
+        self, connection: Connection, number: int, ended: BuildEnded, log_sha256: str | None, *, charged: bool = True
+    ) -> list[Build]:
         """Record an end without a wheel. Return all builds that this changed, it first."""
         build = ledger.known(connection, number)
         if build.state not in ledger.ACTIVE:
@@ -109,10 +103,18 @@ class Schedule:
                     now=now,
                 )
             case InfrastructureFault():
+                if not charged:
+                    return self._put_off(connection, build, ended, log_sha256)
                 return self._set_back(connection, build, ended, log_sha256, delayed=True)
             case Cancelled():
                 return ledger.cancel(
-                    connection, build, kind=ended.kind, line=ended.line, log_sha256=log_sha256, now=now
+                    connection,
+                    build,
+                    kind=ended.kind,
+                    line=ended.line,
+                    log_sha256=log_sha256,
+                    now=now,
+                    release=ended.is_upstreams,
                 )
             case NeedsBuild():
                 raise TypeError("a build that needs another waits for it, it has not ended")
@@ -150,6 +152,14 @@ class Schedule:
             )
         ]
 
+    def _put_off(
+        self, connection: Connection, build: Build, fault: InfrastructureFault, log_sha256: str | None
+    ) -> list[Build]:
+        """Put a build back as if it had not been started: what befell it befalls every build now."""
+        not_before = self._clock() + timedelta(seconds=self._retry.put_off_seconds)
+        why = {"fault": fault.kind, "line": fault.line, "log_sha256": log_sha256}
+        return [ledger.requeue(connection, build, attempts=build.attempts - 1, not_before=not_before, **why)]
+
     def wait_for(self, connection: Connection, number: int, other: int) -> list[Build]:
         """Put a build back until another one has ended, or end it where that cannot help."""
         build = ledger.known(connection, number)
@@ -160,7 +170,9 @@ class Schedule:
         if cycle := _cycle(connection, build, needed):
             return self.settle(connection, number, PackageFault("requires", "deps.cycle", cycle), build.log_sha256)
         if needed.state in ledger.ACTIVE:
-            return [ledger.requeue(connection, build, waits_for=other)]
+            waiting = ledger.requeue(connection, build, waits_for=other)
+            ranks.hurry(connection, other, build.priority, ranks.of(connection, number))
+            return [waiting]
         if needed.state is BuildState.SUCCEEDED:
             if was_there(needed, build):
                 unused = PackageFault("requires", "deps.unresolvable", unused_line(needed))

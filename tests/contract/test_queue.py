@@ -14,6 +14,7 @@ from tests.fakes.records import CP312, Clock, a_request, digest
 from buildthrough.builders import ledger
 from buildthrough.builders.database import Database
 from buildthrough.builders.faults import Cancelled, InfrastructureFault, NeedsBuild, PackageFault
+from buildthrough.builders.priority import HANDICAP, Priority
 from buildthrough.builders.queue import QueueFull, SqlQueue
 from buildthrough.builders.request import TRANSITIONS, BuildState
 from buildthrough.builders.retry import FailureMemory, RetryPolicy
@@ -21,6 +22,7 @@ from buildthrough.builders.retry import FailureMemory, RetryPolicy
 HEADER = PackageFault("build", "syslib.header", "fatal error: ldap.h: No such file or directory")
 NO_DISK = InfrastructureFault("infra.disk", "No space left on device")
 PURGED = Cancelled("cancelled.purged", "An operator purged it.")
+YANKED = Cancelled("cancelled.yanked", "Upstream has yanked it.")
 MEMORY = FailureMemory(seconds={"syslib": 100.0, "capi": None, "deps": 50.0, "infra": 0.0}, otherwise=10.0)
 SOON = RetryPolicy(max_attempts=3, first_seconds=10, factor=2, longest_seconds=1000)
 
@@ -57,7 +59,7 @@ class FakeKind:
     async def open(self, **options):
         queue = FakeQueue(**options)
         queue.builds = self._kept.builds
-        queue._setbacks, queue._not_before = self._kept._setbacks, self._kept._not_before
+        queue._setbacks, queue._ranks = self._kept._setbacks, self._kept._ranks
         yield queue
 
     async def succeed(self, queue, number):
@@ -298,6 +300,107 @@ async def test_a_need_is_not_settled(queue):
         await queue.settle(build.id, NeedsBuild("setuptools", "60"), log_sha256=None)
 
 
+# --- priorities
+
+
+async def in_turn(queue, count):
+    return [(await claim(queue)).request.project for _ in range(count)]
+
+
+async def test_the_more_urgent_come_first_then_the_older(queue):
+    for name, priority in [
+        ("campaign", Priority.BACKGROUND),
+        ("release", Priority.WARM),
+        ("miss", Priority.INTERACTIVE),
+        ("next", Priority.INTERACTIVE),
+    ]:
+        assert (await queue.submit(a_request(name), priority=priority)).priority is priority
+    assert await in_turn(queue, 4) == ["miss", "next", "release", "campaign"]
+
+
+async def test_waiting_makes_urgent(queue, clock):
+    await queue.submit(a_request("campaign"), priority=Priority.BACKGROUND)
+    clock.forward(HANDICAP[Priority.BACKGROUND].total_seconds() - 1)
+    await queue.submit(a_request("miss"))
+    clock.forward(2)
+    await queue.submit(a_request("later"))
+    assert await in_turn(queue, 3) == ["miss", "campaign", "later"]
+
+
+async def test_a_more_urgent_asker_hurries_a_queued_build(queue):
+    await queue.submit(a_request("campaign"), priority=Priority.BACKGROUND)
+    await queue.submit(a_request("other"), priority=Priority.WARM)
+    assert (await queue.submit(a_request("campaign"))).priority is Priority.INTERACTIVE
+    assert await in_turn(queue, 2) == ["campaign", "other"]
+
+
+async def test_a_less_urgent_asker_slows_nothing_down(queue):
+    await queue.submit(a_request("miss"))
+    assert (await queue.submit(a_request("miss"), priority=Priority.BACKGROUND)).priority is Priority.INTERACTIVE
+    await queue.submit(a_request("release"), priority=Priority.WARM)
+    assert await in_turn(queue, 2) == ["miss", "release"]
+
+
+async def test_a_requirement_is_as_urgent_as_what_waits_for_it(queue, clock):
+    lib = await queue.submit(a_request("lib"), priority=Priority.BACKGROUND)
+    app = await queue.submit(a_request("app"))
+    await queue.submit(a_request("other"))
+    assert (await claim(queue)).id == app.id
+    await queue.wait_for(app.id, lib.id)
+    assert (await queue.get(lib.id)).priority is Priority.INTERACTIVE
+    assert await in_turn(queue, 2) == ["lib", "other"]
+
+
+async def test_hurry_reaches_all_that_is_waited_for(queue):
+    app = await queue.submit(a_request("app"), priority=Priority.BACKGROUND)
+    await claim(queue)
+    lib = await queue.submit(a_request("lib"), priority=Priority.BACKGROUND)
+    await queue.wait_for(app.id, lib.id)
+    await claim(queue)
+    base = await queue.submit(a_request("base"), priority=Priority.BACKGROUND)
+    await queue.wait_for(lib.id, base.id)
+    await queue.submit(a_request("other"), priority=Priority.WARM)
+    await queue.submit(a_request("app"))
+    assert [(await queue.get(one.id)).priority for one in (app, lib, base)] == [Priority.INTERACTIVE] * 3
+    assert await in_turn(queue, 2) == ["base", "other"]
+
+
+async def test_the_one_that_is_chosen_is_taken_and_the_others_stay(queue):
+    for name in "abc":
+        await queue.submit(a_request(name))
+    seen = []
+
+    def choose(due):
+        seen.append([build.request.project for build in due])
+        return due[1] if len(due) > 1 else None
+
+    assert (await asyncio.wait_for(queue.claim(choose), 5)).request.project == "b"
+    assert (await asyncio.wait_for(queue.claim(choose), 5)).request.project == "c"
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(queue.claim(choose), 0.05)
+    assert seen[:3] == [["a", "b", "c"], ["a", "c"], ["a"]]
+
+
+async def test_positions_are_of_those_that_are_due(queue, clock):
+    a, b = [await queue.submit(a_request(name), priority=Priority.WARM) for name in "ab"]
+    c = await queue.submit(a_request("c"))
+    assert await queue.positions([a.id, b.id, c.id]) == {c.id: 1, a.id: 2, b.id: 3}
+    await claim(queue)
+    await queue.settle(c.id, NO_DISK, log_sha256=None)
+    assert await queue.positions([b.id, c.id]) == {b.id: 2}
+    assert (await queue.get(c.id)).not_before > clock.now
+
+
+async def test_a_fault_that_is_not_charged_leaves_no_trace_in_the_count(queue, clock):
+    build = await running(queue, a_request())
+    for _ in range(SOON.max_attempts + 1):
+        back = await queue.settle(build.id, NO_DISK, log_sha256=None, charged=False)
+        assert (back.state, back.attempts, back.fault) == (BuildState.QUEUED, 0, "infra.disk")
+        assert await nothing_is_due(queue)
+        clock.forward(SOON.put_off_seconds)
+        assert (await claim(queue)).attempts == 1
+
+
 # --- giving back, and dying
 
 
@@ -387,6 +490,14 @@ async def test_nothing_is_held_against_what_waited_for_a_build_that_was_nobodys_
             await claim(queue)
     assert (await queue.get(app.id)).fault == "deps.build-failed"
     assert (await queue.submit(a_request("app"))).id != app.id
+
+
+@pytest.mark.parametrize("kind_", ["cancelled.yanked", "cancelled.removed", "cancelled.superseded"])
+async def test_what_waits_is_due_again_where_upstream_has_something_else(queue, kind_):
+    app, lib = await waiting_pair(queue)
+    await queue.settle(lib.id, Cancelled(kind_, "Upstream changed."), log_sha256=None)
+    due = await claim(queue)
+    assert (due.id, due.waits_for) == (app.id, None)
 
 
 async def test_a_setback_of_the_other_is_waited_out(queue, kind, clock):
@@ -486,7 +597,10 @@ async def test_observers_see_each_change(kind):
 OPERATIONS = st.lists(
     st.tuples(
         st.sampled_from(
-            ["submit", "again", "claim", "fail", "infra", "cancel", "give back", "wait", "succeed", "recover", "time"]
+            [
+                *("submit", "again", "warm", "claim", "fail", "infra", "cancel", "yank"),
+                *("give back", "wait", "succeed", "recover", "time"),
+            ]
         ),
         st.integers(0, 3),
         st.integers(0, 3),
@@ -495,7 +609,7 @@ OPERATIONS = st.lists(
 )
 
 
-ENDS = {"fail": HEADER, "infra": NO_DISK, "cancel": PURGED}
+ENDS = {"fail": HEADER, "infra": NO_DISK, "cancel": PURGED, "yank": YANKED}
 
 
 async def _step(queue, succeed, clock, step):
@@ -504,13 +618,14 @@ async def _step(queue, succeed, clock, step):
     last, needed = await queue.last(request.key), await queue.last(other.key)
     runs = last is not None and last.state is BuildState.RUNNING
     match operation:
-        case "submit" | "again":
-            await queue.submit(request, again=operation == "again")
+        case "submit" | "again" | "warm":
+            priority = Priority.WARM if operation == "warm" else Priority.INTERACTIVE
+            await queue.submit(request, again=operation == "again", priority=priority)
         case "claim":
             if any(build.state is BuildState.QUEUED and build.waits_for is None for build in await queue.active()):
                 clock.forward(10_000)
                 await claim(queue)
-        case "fail" | "infra" | "cancel" if runs:
+        case "fail" | "infra" | "cancel" | "yank" if runs:
             await queue.settle(last.id, ENDS[operation], log_sha256=None)
         case "give back" if last:
             await queue.give_back(last.id)
@@ -535,7 +650,10 @@ async def _observed(open_queue, succeed, operations):
             assert len(active) == len(set(active)), "two active builds of one request"
             alive = {build.id for build in builds if build.state in ledger.ACTIVE}
             assert all(build.waits_for in alive for build in builds if build.waits_for), "waits for what has ended"
-            trail.append([(build.id, build.state, build.fault, build.attempts, build.expires) for build in builds])
+            trail.append(
+                [(one.id, one.state, one.priority, one.fault, one.attempts, one.expires) for one in builds]
+                + [await queue.positions([build.id for build in builds])]
+            )
         await asyncio.sleep(0)
     seen = {}
     for build in changes:
@@ -567,7 +685,7 @@ async def test_the_database_refuses_what_the_table_of_transitions_refuses(tmp_pa
             for before in BuildState:
                 for after in BuildState:
                     connection.execute(ledger.builds.delete())
-                    build = ledger.add(connection, request, Clock().now)
+                    build = ledger.add(connection, request, Priority.INTERACTIVE, Clock().now)
                     connection.execute(ledger.builds.update().values(state=before))
                     build = ledger.known(connection, build.id)
                     if after in TRANSITIONS[before]:
@@ -584,7 +702,7 @@ async def test_a_record_that_somebody_else_moved_is_not_moved_twice(tmp_path):
     async with Database.open(f"sqlite:///{tmp_path / 'x.sqlite'}") as database:
 
         def race(connection):
-            build = ledger.add(connection, a_request(), Clock().now)
+            build = ledger.add(connection, a_request(), Priority.INTERACTIVE, Clock().now)
             ledger.move(connection, build, BuildState.RUNNING)
             with pytest.raises(ledger.IllegalTransition, match="no longer QUEUED"):
                 ledger.move(connection, build, BuildState.RUNNING)

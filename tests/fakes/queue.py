@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from buildthrough.builders.database import utc_now
 from buildthrough.builders.faults import BuildEnded, Cancelled, InfrastructureFault, PackageFault
-from buildthrough.builders.queue import QueueFull
+from buildthrough.builders.priority import Priority, more_urgent, rank
+from buildthrough.builders.queue import QueueFull, first
 from buildthrough.builders.request import TRANSITIONS, Build, BuildRequest, BuildState
 from buildthrough.builders.retry import FailureMemory, RetryPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
 ACTIVE = (BuildState.QUEUED, BuildState.RUNNING)
@@ -39,42 +40,52 @@ class FakeQueue:
         self._clock = clock
         self._on_change = on_change
         self._setbacks: dict[int, int] = {}
-        self._not_before: dict[int, datetime] = {}
+        self._ranks: dict[int, datetime] = {}
 
     async def recover(self) -> Sequence[Build]:
         lost = InfrastructureFault("infra.worker-lost", "The server ended while this build was running.")
         running = [build for build in self.builds.values() if build.state is BuildState.RUNNING]
         settled = [await self.settle(build.id, lost, log_sha256=build.log_sha256) for build in running]
-        for build in running:
-            self._not_before.pop(build.id, None)
-        return settled
+        for build in settled:
+            self.builds[build.id] = replace(build, not_before=None)
+        return [self.builds[build.id] for build in settled]
 
-    async def submit(self, request: BuildRequest, *, again: bool = False) -> Build:
+    async def submit(
+        self, request: BuildRequest, *, again: bool = False, priority: Priority = Priority.INTERACTIVE
+    ) -> Build:
         last = await self.last(request.key)
         if last is not None:
             remembered = last.expires is None or last.expires > self._clock()
             answers = remembered and last.state is not BuildState.CANCELLED and not again
-            if last.state in ACTIVE or answers:
+            if last.state in ACTIVE:
+                self._hurry(last.id, priority, rank(priority, last.created))
+                return self.builds[last.id]
+            if answers:
                 return last
         if sum(build.state is BuildState.QUEUED for build in self.builds.values()) >= self._limit:
             raise QueueFull
         number = len(self.builds) + 1
-        new = Build(id=number, request=request, state=BuildState.QUEUED, attempts=0, created=self._clock())
-        return self.store(new)
+        now = self._clock()
+        self._ranks[number] = rank(priority, now)
+        return self.store(
+            Build(id=number, request=request, state=BuildState.QUEUED, attempts=0, created=now, priority=priority)
+        )
 
-    async def claim(self) -> Build:
+    async def claim(self, choose: Callable[[Sequence[Build]], Build | None] = first) -> Build:
         while True:
-            for build in sorted(self.builds.values(), key=lambda one: one.id):
-                due = self._not_before.get(build.id, self._clock()) <= self._clock()
-                if build.state is BuildState.QUEUED and build.waits_for is None and due:
-                    started = {"attempts": build.attempts + 1, "started": self._clock()}
-                    return self.move(build, BuildState.RUNNING, fault=None, stage=None, line=None, **started)
+            for build in list(self.builds.values()):
+                if build.state is BuildState.QUEUED and build.not_before and build.not_before <= self._clock():
+                    self.builds[build.id] = replace(build, not_before=None)
+            build = choose(self._due())
+            if build is not None:
+                started = {"attempts": build.attempts + 1, "started": self._clock()}
+                return self.move(build, BuildState.RUNNING, fault=None, stage=None, line=None, **started)
             await asyncio.sleep(0.002)
 
     async def beat(self, build: int) -> bool:
         return build in self.builds and self.builds[build].state is BuildState.RUNNING
 
-    async def settle(self, build: int, ended: BuildEnded, *, log_sha256: str | None) -> Build:
+    async def settle(self, build: int, ended: BuildEnded, *, log_sha256: str | None, charged: bool = True) -> Build:
         record = self._known(build)
         if record.state not in ACTIVE:
             return record
@@ -87,14 +98,21 @@ class FakeQueue:
             case Cancelled():
                 why = {"fault": ended.kind, "line": ended.line, "log_sha256": log_sha256, "finished": now}
                 cancelled = self.move(record, BuildState.CANCELLED, waits_for=None, **why)
-                self._fail_dependents(cancelled, now)
+                if ended.is_upstreams:
+                    self._release(build)
+                else:
+                    self._fail_dependents(cancelled, now)
                 return cancelled
+            case InfrastructureFault() if not charged:
+                later = now + timedelta(seconds=self._retry.put_off_seconds)
+                why = {"fault": ended.kind, "line": ended.line, "log_sha256": log_sha256, "not_before": later}
+                return self.move(record, BuildState.QUEUED, started=None, attempts=record.attempts - 1, **why)
             case InfrastructureFault():
                 setbacks = self._setbacks[build] = self._setbacks.get(build, 0) + 1
                 if setbacks >= self._retry.max_attempts:
                     return self._fail(record, None, ended.kind, ended.line, expires=now, log_sha256=log_sha256)
-                self._not_before[build] = now + timedelta(seconds=self._retry.delay(setbacks))
-                why = {"fault": ended.kind, "line": ended.line, "log_sha256": log_sha256}
+                later = now + timedelta(seconds=self._retry.delay(setbacks))
+                why = {"fault": ended.kind, "line": ended.line, "log_sha256": log_sha256, "not_before": later}
                 return self.move(record, BuildState.QUEUED, started=None, **why)
             case _:
                 raise TypeError(ended)
@@ -110,7 +128,9 @@ class FakeQueue:
             return await self.settle(build, PackageFault("requires", "deps.cycle", "a cycle"), log_sha256=None)
         match needed.state:
             case BuildState.QUEUED | BuildState.RUNNING:
-                return self.move(record, BuildState.QUEUED, started=None, waits_for=other)
+                waiting = self.move(record, BuildState.QUEUED, started=None, waits_for=other)
+                self._hurry(other, record.priority, self._ranks[build])
+                return waiting
             case BuildState.SUCCEEDED if needed.finished <= record.started:
                 unused = PackageFault("requires", "deps.unresolvable", f"{needed.request.project} does not serve")
                 return await self.settle(build, unused, log_sha256=None)
@@ -151,6 +171,25 @@ class FakeQueue:
     async def counts(self) -> Mapping[BuildState, int]:
         return {state: sum(build.state is state for build in self.builds.values()) for state in BuildState}
 
+    async def positions(self, builds: Iterable[int]) -> Mapping[int, int]:
+        places = {build.id: place for place, build in enumerate(self._due(), 1)}
+        return {number: places[number] for number in builds if number in places}
+
+    def _due(self) -> Sequence[Build]:
+        due = [
+            build
+            for build in self.builds.values()
+            if build.state is BuildState.QUEUED and build.waits_for is None and build.not_before is None
+        ]
+        return sorted(due, key=lambda build: (self._ranks[build.id], build.id))
+
+    def _hurry(self, number: int, priority: Priority, soon: datetime) -> None:
+        build = self.builds[number]
+        self._ranks[number] = min(self._ranks[number], soon)
+        self.builds[number] = replace(build, priority=more_urgent(build.priority, priority))
+        if build.waits_for is not None:
+            self._hurry(build.waits_for, priority, soon)
+
     def store(self, build: Build) -> Build:
         """Keep a record as it is."""
         self.builds[build.id] = build
@@ -166,10 +205,13 @@ class FakeQueue:
         """End a build with a wheel: what `FakeCatalog.publish` does."""
         what = {"wheel": wheel, "wheel_sha256": wheel_sha256, "log_sha256": log_sha256, "finished": self._clock()}
         ended = self.move(self._known(number), BuildState.SUCCEEDED, **what)
+        self._release(number)
+        return ended
+
+    def _release(self, number: int) -> None:
         for build in list(self.builds.values()):
             if build.waits_for == number:
                 self.store(replace(build, waits_for=None))
-        return ended
 
     def expire(self, number: int, now: datetime) -> None:
         """Let an ended build answer no more: what `FakeCatalog.purge` does."""
