@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from buildthrough.builders.canonical import canonical
 from buildthrough.builders.dialogue import Dialogue, converse, lend_files, lend_folder
 from buildthrough.builders.portable import make_portable
 from buildthrough.builders.sandbox import Command, Mount
@@ -97,6 +98,9 @@ async def build_wheel(
         environment=target.environment,
         max_archive_bytes=max_wheel_bytes,
     )
+    again = folder / "canonical"
+    await asyncio.to_thread(lend_folder, again)
+    checked = await asyncio.to_thread(canonical, checked, again)
     log.note(f"{checked.filename} (sha256 {checked.sha256}, {checked.size} bytes)")
     for warning in checked.warnings:
         log.note(f"warning: {warning}")

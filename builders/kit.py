@@ -209,7 +209,7 @@ def _tool_files() -> Iterator[tuple[str, Path]]:
         for info in package.parent.glob(f"{name}-*.dist-info"):  # auditwheel asks for its own version
             yield f"lib/{info.name}/METADATA", info / "METADATA"
     inside = Path(__file__).with_name("inside")
-    for module in ("compilers", "dialogue", "driver", "processes", "repair", "unpack"):
+    for module in ("compilers", "dialogue", "driver", "processes", "repair", "reproducible", "unpack"):
         yield f"lib/buildthrough/builders/inside/{module}.py", inside / f"{module}.py"
 
 

@@ -34,8 +34,10 @@ _ENVIRONMENT = {
     "TMPDIR": "/tmp",  # noqa: S108 # the sandbox's own
     "LC_ALL": "C.UTF-8",
     "LANG": "C.UTF-8",
+    "TZ": "UTC",
     "TERM": "dumb",
-    "SOURCE_DATE_EPOCH": "315532800",  # 1980: the first year that a zip archive can hold
+    "SOURCE_DATE_EPOCH": "315532800",  # 1980, which a zip archive can hold; the driver knows better what the sdist says
+    "ZERO_AR_DATE": "1",
     "PYTHONHASHSEED": "0",
     "PYTHONDONTWRITEBYTECODE": "1",
     "PYTHONUNBUFFERED": "1",

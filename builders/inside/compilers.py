@@ -1,7 +1,10 @@
-"""Compilers that build for every machine of the architecture, as the wheel's tag promises, not for the one they run on.
+"""Compilers that build for every machine of the architecture, and the same each time, as wheels promise.
 
 Packages that pass ``-march=native`` mean the machine that installs them. A wheel goes to others, where instructions of
 the builder's processor end a program with SIGILL; auditwheel cannot see them. So the flag is taken out.
+
+Folders inside have the same names in every build, but those that backends make below /tmp. Where a compiler is run in
+one, its name is kept out of debug information and ``__FILE__``.
 """
 
 from __future__ import annotations
@@ -26,6 +29,10 @@ case " $* " in
             esac
         done
         ;;
+esac
+case $#:$PWD in
+    0:* | 1:*) ;;
+    *:/tmp/*) set -- "-ffile-prefix-map=$PWD=." "$@" ;;
 esac
 exec {compiler} "$@"
 """

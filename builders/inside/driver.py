@@ -20,6 +20,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from buildthrough.builders.inside import compilers
 from buildthrough.builders.inside.dialogue import Fault, HostLine
 from buildthrough.builders.inside.processes import hide, run
+from buildthrough.builders.inside.reproducible import epoch_of, steady_names
 from buildthrough.builders.inside.unpack import unpack
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def main() -> None:
 def _build(plan: Plan, host: HostLine) -> None:
     host.enter("unpack", Path(plan["sdist"]).name)
     source = unpack(Path(plan["sdist"]), _ROOT / "src", plan["most_bytes"])
+    os.environ["SOURCE_DATE_EPOCH"] = str(epoch_of(source))
     host.enter("plan", "reading the build system")
     _check_python(source, plan["python_version"])
     builder = _read_build_system(source)
@@ -134,6 +136,7 @@ def _make_environment(plan: Plan) -> None:
             else RuntimeError("uv cannot make a virtual environment")
         )
     compilers.place(_COMPILERS, Path("/usr/bin"))
+    steady_names(_ENV)
 
 
 def _install(plan: Plan, requirements: Sequence[str]) -> None:

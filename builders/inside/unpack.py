@@ -6,6 +6,7 @@ are written first and every link last, so that nothing is ever written through o
 
 from __future__ import annotations
 
+import calendar
 import os
 import posixpath
 import stat
@@ -164,4 +165,12 @@ def _unpack_zip(archive: Path, unpacker: Unpacker) -> None:
             else:
                 with zipped.open(member) as content:
                     executable = bool((member.external_attr >> 16) & 0o100)
-                    unpacker.file(path, content, executable=executable, mtime=_EARLIEST)
+                    unpacker.file(path, content, executable=executable, mtime=_time_of(member))
+
+
+def _time_of(member: zipfile.ZipInfo) -> float:
+    """Return a member's time as if it were UTC: the archive does not say which zone it means."""
+    try:
+        return calendar.timegm((*member.date_time, 0, 0, 0))
+    except ValueError:  # the archive can hold a month 0
+        return _EARLIEST

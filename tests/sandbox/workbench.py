@@ -112,18 +112,21 @@ class Workbench:
 
 
 @contextmanager
-def workbench() -> Iterator[Workbench]:
-    """Set one up, in a folder that every user can reach; pytest's own is its owner's alone."""
+def workbench(*, slot: int = 0) -> Iterator[Workbench]:
+    """Set one up, in a folder that every user can reach; pytest's own is its owner's alone.
+
+    Workbenches of different slots have users of their own.
+    """
     folder = Path(tempfile.mkdtemp(prefix="workbench-"))
     folder.chmod(0o755)
     try:
-        yield asyncio.run(_set_up(folder))
+        yield asyncio.run(_set_up(folder, slot))
     finally:
         shutil.rmtree(folder)
 
 
-async def _set_up(folder: Path) -> Workbench:
-    slot = claim_slots(1, first_uid=FIRST_UID)[0]
+async def _set_up(folder: Path, number: int) -> Workbench:
+    slot = claim_slots(number + 1, first_uid=FIRST_UID)[number]
     discovery = await find_targets(
         named=(), search_path=os.environ["PATH"], is_readable=partial(is_readable_by, uid=slot.uid)
     )
