@@ -43,6 +43,7 @@ class _Plan:
     user: tuple[int, int] | None
     processes: int
     cgroup: Cgroup | None
+    own_proc: bool
     stop: asyncio.Event
     """Set when the caller does not want the command any longer."""
 
@@ -50,8 +51,12 @@ class _Plan:
 class BubblewrapSandbox:
     """One slot of the pool. Opens nothing until a command runs."""
 
-    def __init__(self, slot: Slot, work: Path, *, host: Host | None = None) -> None:
-        """Run commands in ``slot``; ``work`` is a folder of the host of which nothing may be seen inside."""
+    def __init__(self, slot: Slot, work: Path, *, own_proc: bool = True, host: Host | None = None) -> None:
+        """Run commands in ``slot``; ``work`` is a folder of the host of which nothing may be seen inside.
+
+        Without ``own_proc`` there is no /proc inside: the level ``container``.
+        """
+        self._own_proc = own_proc
         self._slot = slot
         self._work = work
         self._host = host
@@ -77,7 +82,7 @@ class BubblewrapSandbox:
 
     async def probe(self) -> Isolation:
         """Try what this slot isolates. See `Sandbox.probe`."""
-        return await probe(self, self._slot, self._work)
+        return await probe(self, self._slot, self._work, "namespaces" if self._own_proc else "container")
 
     async def _run(
         self, command: Command, talk: Callable[[Channel], Awaitable[T]], stop: asyncio.Event
@@ -107,6 +112,7 @@ class BubblewrapSandbox:
             user=slot.user,
             processes=processes if slot.uid is not None else processes + count_tasks(os.geteuid()),
             cgroup=None if slot.hierarchy is None else Cgroup(slot.hierarchy, slot.index),
+            own_proc=self._own_proc,
             stop=stop,
         )
 
@@ -153,6 +159,7 @@ async def _start(plan: _Plan, descriptors: Descriptors, streams: tuple[int, int,
         user=plan.user,
         cgroups=() if plan.cgroup is None else plan.cgroup.procs,
         processes=plan.processes,
+        own_proc=plan.own_proc,
     )
     try:
         return await Tree.start(argv, streams=streams, inherited=descriptors.numbers, reports=reports)

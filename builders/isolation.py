@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from buildthrough.builders.faults import InfrastructureFault
 from buildthrough.builders.sandbox import Channel, Command, Isolation, Limits, Mount
@@ -31,6 +31,13 @@ def connects():
         return True
     except OSError:
         return False
+def reads(path):
+    try:
+        with open(path, "rb") as file:
+            file.read()
+        return True
+    except OSError:
+        return False
 def writes(path):
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT))
@@ -41,7 +48,8 @@ call = ctypes.CDLL(None, use_errno=True).syscall
 report = {
     "uid": os.getuid(),
     "network": connects(),
-    "canary": os.path.exists(canary),
+    "canary": reads(canary),
+    "view": os.path.exists(canary),
     "keys": call(int(keyctl), 0, -3, 0) != -1 or ctypes.get_errno() != 1,
     "usr": writes("/usr/written"),
     "kernel": writes("/proc/sys/kernel/core_pattern"),
@@ -50,6 +58,9 @@ with open(int(messages), "w") as out:
     out.write(json.dumps(report) + "\\n")
 """
 """Run inside: each entry but the uid is true where the isolation does *not* hold."""
+
+Walls = Literal["namespaces", "container", "landlock"]
+"""What keeps a build in; together with what the slot has, that makes the level."""
 
 _HOLDS = {
     "network": "no network: a connection to this machine's own loopback is refused inside",
@@ -60,35 +71,47 @@ _HOLDS = {
 }
 _BROKEN = {
     "network": "a build reached this machine's loopback network",
-    "canary": "a build saw a file of this machine",
+    "canary": "a build read a file of this machine",
+    "view": "a build saw a file of this machine",
     "keys": "a build could use kernel keys: the system call filter does not work",
     "usr": "a build could write to /usr",
     "kernel": "a build could write to /proc/sys",
 }
+_LACKS: dict[Walls, tuple[str, ...]] = {
+    "namespaces": (),
+    "container": ("there is no /proc inside, without which rustc does not start: this container masks its own",),
+    "landlock": (
+        "a build sees which files exist on this machine, and which processes run, but reads and signals none of them",
+        "nothing bounds the disk space of a build but the size of one file",
+        "there is no /proc, no /tmp and no /dev/shm inside, without which rustc and some backends do not start",
+    ),
+}
+_SHARED_USER = "builds can change the mode and the times of the server's own files, since Landlock does not see to that"
 
 
-async def probe(sandbox: Sandbox, slot: Slot, work: Path) -> Isolation:
+async def probe(sandbox: Sandbox, slot: Slot, work: Path, walls: Walls) -> Isolation:
     """Run an attempt to get out inside of the sandbox, and report how far it came."""
     try:
         report = await _attempt(sandbox, work)
     except InfrastructureFault as fault:
-        hints = await asyncio.to_thread(_what_to_do, Path("/"))
-        return Isolation(level="0", sentences=(f"nothing is built here: {fault.line}", *hints))
-    broken = [sentence for name, sentence in _BROKEN.items() if report.get(name) is not False]
+        return Isolation(level="none", sentences=(fault.line,))
+    looked_for = _BROKEN.keys() - ({"view"} if walls == "landlock" else set())
+    broken = [sentence for name, sentence in _BROKEN.items() if name in looked_for and report.get(name) is not False]
     if report.get("uid") == 0:
         broken.append("a build is root inside")
     if broken:
-        return Isolation(level="0", sentences=("nothing is built here: the sandbox does not hold", *broken))
-    return _graded(slot)
+        return Isolation(level="none", sentences=("the sandbox does not hold", *broken))
+    return _graded(slot, walls)
 
 
-def _graded(slot: Slot) -> Isolation:
-    sentences = list(_HOLDS.values())
+def _graded(slot: Slot, walls: Walls) -> Isolation:
+    sentences = [*_HOLDS.values(), *_LACKS[walls]]
     if slot.uid is None:
         sentences.append(
             "builds run as the server's own user and share its limit of processes; "
             "a server started as root gives each slot a user of its own"
         )
+        sentences += [_SHARED_USER] if walls == "landlock" else []
     else:
         sentences.append(f"this slot builds as a user of its own (uid {slot.uid})")
     if slot.hierarchy is None:
@@ -98,8 +121,10 @@ def _graded(slot: Slot) -> Isolation:
         )
     else:
         sentences.append(f"memory and processes are bounded by control groups (version {slot.hierarchy.version})")
+    if walls != "namespaces":
+        return Isolation(level=walls, sentences=tuple(sentences))
     full = slot.uid is not None and slot.hierarchy is not None
-    return Isolation(level="2" if full else "2u", sentences=tuple(sentences))
+    return Isolation(level="full" if full else "unprivileged", sentences=tuple(sentences))
 
 
 async def _attempt(sandbox: Sandbox, work: Path) -> dict[str, Any]:
@@ -143,7 +168,7 @@ def _python() -> tuple[str, tuple[Mount, ...]]:
     return str(Path(sys.executable).resolve()), (Mount(source=prefix, target=str(prefix)),)
 
 
-def _what_to_do(root: Path) -> list[str]:
+def what_to_do(root: Path = Path("/")) -> tuple[str, ...]:
     """Look for what refuses namespaces on this machine, and say what would allow them. Blocking."""
 
     def reads(path: str) -> str | None:
@@ -162,9 +187,8 @@ def _what_to_do(root: Path) -> list[str]:
         hints.append("user namespaces are off; run: sysctl -w user.max_user_namespaces=10000")
     if (root / ".dockerenv").exists() or (root / "run/.containerenv").exists():
         hints.append(
-            "in a container, namespaces need a wider system call profile and an unmasked /proc; start it as an "
-            "ordinary user with: docker run --security-opt seccomp=unconfined --security-opt systempaths=unconfined; "
-            "better than unconfined is Docker's own profile plus clone, unshare, mount, umount2, pivot_root and "
-            "sethostname; where AppArmor is on also --security-opt apparmor=unconfined"
+            "in a container, namespaces need a wider system call profile: start it as an ordinary user with "
+            "docker run --security-opt seccomp=seccomp-docker.json --security-opt systempaths=unconfined "
+            "(`buildthrough seccomp` prints the profile); where AppArmor is on also --security-opt apparmor=unconfined"
         )
-    return hints
+    return tuple(hints)

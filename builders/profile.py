@@ -28,7 +28,7 @@ _STANDARD_STREAMS = (("", "fd"), ("/0", "stdin"), ("/1", "stdout"), ("/2", "stde
 _ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives")
 _MEBIBYTE = 1 << 20
 
-_ENVIRONMENT = {
+ENVIRONMENT: Mapping[str, str] = {
     "PATH": "/usr/bin:/bin",
     "HOME": "/home/build",
     "TMPDIR": "/tmp",  # noqa: S108 # the sandbox's own
@@ -47,6 +47,7 @@ _ENVIRONMENT = {
     "MAKEFLAGS": "-j2",
     "UV_PYTHON_DOWNLOADS": "never",
 }
+"""All that is set inside, but for what a command adds."""
 
 ETC_FILES: Mapping[str, bytes] = {
     "/etc/passwd": (
@@ -106,21 +107,20 @@ def command_line(
     user: tuple[int, int] | None,
     cgroups: tuple[Path, ...],
     processes: int,
+    own_proc: bool = True,
 ) -> tuple[str, ...]:
     """Return the whole argv.
 
     ``user`` is the (uid, gid) to become first, None to stay the one that we are. ``cgroups`` are the files
-    ``cgroup.procs`` to join. ``processes`` is the limit per uid. Raise ValueError for root: bwrap
+    ``cgroup.procs`` to join. ``processes`` is the limit per uid. Without ``own_proc`` there is no /proc inside, as
+    it has to be in a container whose own is masked. Raise ValueError for root: bwrap
     started by root leaves the host's /proc/sys writable.
     """
     return (
-        *_join(host, cgroups),
-        *_become(host, user),
-        *_bounds(host, command.limits, processes),
-        host.nice, "-n", "10",
+        *preamble(host, command.limits, user=user, cgroups=cgroups, processes=processes),
         host.bwrap,
-        *_namespaces(),
-        *_base(host, descriptors),
+        *_namespaces(own_proc=own_proc),
+        *_base(host, descriptors, own_proc=own_proc),
         *_temporary(command.limits),
         *(word for mount in command.mounts for word in ("--ro-bind", str(mount.source), mount.target)),
         "--remount-ro", "/",
@@ -132,6 +132,13 @@ def command_line(
         *command.argv,
         str(descriptors.answers), str(descriptors.messages),
     )  # fmt: skip
+
+
+def preamble(
+    host: Host, limits: Limits, *, user: tuple[int, int] | None, cgroups: tuple[Path, ...], processes: int
+) -> tuple[str, ...]:
+    """Return the programs that bound whatever is started behind them, at every level; see `command_line`."""
+    return (*_join(host, cgroups), *_become(host, user), *_bounds(host, limits, processes), host.nice, "-n", "10")
 
 
 def _join(host: Host, cgroups: tuple[Path, ...]) -> Iterator[str]:
@@ -170,16 +177,20 @@ def _bounds(host: Host, limits: Limits, processes: int) -> Iterator[str]:
     yield "--"
 
 
-def _namespaces() -> tuple[str, ...]:
-    """Separate flags, since ``--unshare-all`` goes without a user namespace where it gets none."""
+def _namespaces(*, own_proc: bool) -> tuple[str, ...]:
+    """Separate flags, since ``--unshare-all`` goes without a user namespace where it gets none.
+
+    ``--disable-userns`` writes to /proc/sys, which containers mask; the filter refuses further namespaces as well.
+    """
     return (
         "--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try", "--unshare-net",
-        "--disable-userns", "--uid", "1000", "--gid", "1000", "--hostname", "localhost", "--cap-drop", "ALL",
+        *(("--disable-userns",) if own_proc else ()),
+        "--uid", "1000", "--gid", "1000", "--hostname", "localhost", "--cap-drop", "ALL",
         "--new-session", "--die-with-parent", "--as-pid-1",
     )  # fmt: skip
 
 
-def _base(host: Host, descriptors: Descriptors) -> Iterator[str]:
+def _base(host: Host, descriptors: Descriptors, *, own_proc: bool) -> Iterator[str]:
     yield from ("--ro-bind", "/usr", "/usr")
     for target, link in host.links:
         yield from ("--symlink", target, link)
@@ -189,6 +200,8 @@ def _base(host: Host, descriptors: Descriptors) -> Iterator[str]:
         yield from ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")
     for path, descriptor in descriptors.etc.items():
         yield from ("--ro-bind-data", str(descriptor), path)
+    if not own_proc:  # the container's own shows the server's processes
+        return
     yield from ("--proc", "/proc")
     for name in host.proc_folders:
         yield from ("--size", "4096", "--tmpfs", f"/proc/{name}", "--remount-ro", f"/proc/{name}")
@@ -211,5 +224,5 @@ def _temporary(limits: Limits) -> Iterator[str]:
 
 def _surroundings(environment: Mapping[str, str]) -> Iterator[str]:
     yield from ("--chdir", "/build", "--clearenv")
-    for name, value in (_ENVIRONMENT | dict(environment)).items():
+    for name, value in {**ENVIRONMENT, **environment}.items():
         yield from ("--setenv", name, value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, Self, TypeVar, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -12,6 +12,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Overrun = Literal["time", "silence", "cpu", "memory", "inodes", "log", "dialogue"]
 """The limit whose overrun made the host end the command."""
+Level = Literal["full", "unprivileged", "container", "landlock", "none"]
+"""How well builds are kept in, the best first.
+
+``full``: namespaces of their own, a /proc of their own, a user of their own for each slot, and a control group.
+``unprivileged``: the same without the user, or without the control group: a watchdog bounds the memory.
+``container``: in a container that keeps its /proc masked: namespaces, but no /proc inside.
+``landlock``: no namespaces at all: files, system calls and signals are kept in by Landlock and a stricter filter.
+``none``: nothing that holds; nothing is built.
+"""
+LEVELS: tuple[Level, ...] = get_args(Level)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,15 +98,16 @@ class Ending:
 class Isolation:
     """What this machine can isolate: tried, not guessed."""
 
-    level: Literal["2", "2u", "0"]
-    """``2`` full profile with an own user and a memory cgroup, ``2u`` without either, ``0`` nothing is built."""
+    level: Level
+    minimum: Level = "landlock"
+    """The lowest level at which anything may be built here."""
     sentences: tuple[str, ...]
     """In plain words: what holds, what is missing, what to do about it."""
 
     @property
     def can_build(self) -> bool:
         """Whether anything may be built here."""
-        return self.level != "0"
+        return self.level != "none" and LEVELS.index(self.level) <= LEVELS.index(self.minimum)
 
 
 class Channel(Protocol):

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from buildthrough.builders.bubblewrap import BubblewrapSandbox
 from buildthrough.builders.faults import InfrastructureFault
 from buildthrough.builders.interpreters import NotUsable, find_targets
 from buildthrough.builders.kit import is_readable_by, prepare_kit
+from buildthrough.builders.ladder import climb_down
 from buildthrough.builders.sandbox import Isolation
 from buildthrough.builders.slot import claim_slots
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from buildthrough.builders.kit import Kit
-    from buildthrough.builders.sandbox import Sandbox
+    from buildthrough.builders.sandbox import Level, Sandbox
     from buildthrough.builders.target import Target
 
 
@@ -42,7 +42,14 @@ class Workshop:
 
 
 async def open_workshop(
-    work: Path, *, enabled: bool, slots: int, first_uid: int, interpreters: Sequence[Path], search_path: str
+    work: Path,
+    *,
+    enabled: bool,
+    slots: int,
+    first_uid: int,
+    interpreters: Sequence[Path],
+    search_path: str,
+    min_isolation: Level,
 ) -> Workshop:
     """Find the interpreters, copy what has to be copied into ``work``, and try what is isolated.
 
@@ -51,9 +58,8 @@ async def open_workshop(
     if not enabled:
         return _closed("nothing is built here: build.enabled is false")
     claimed = await asyncio.to_thread(claim_slots, slots, first_uid=first_uid)
-    sandboxes = tuple(BubblewrapSandbox(slot, work) for slot in claimed)
-    isolation = await sandboxes[0].probe()
-    if not isolation.can_build:
+    isolation, rung = await climb_down(claimed[0], work, minimum=min_isolation)
+    if rung is None:
         return Workshop(isolation=isolation, kit=None, sandboxes=(), sentences=())
     uid = claimed[0].uid
     try:
@@ -65,8 +71,9 @@ async def open_workshop(
         return _closed(f"nothing is built here: {problem}")
     except InfrastructureFault as fault:
         return _closed(f"nothing is built here: {fault.line}")
+    sandboxes = tuple(rung.make(slot, work) for slot in claimed)
     return Workshop(isolation=isolation, kit=kit, sandboxes=sandboxes, sentences=(*discovery.sentences, *kit.sentences))
 
 
 def _closed(*sentences: str) -> Workshop:
-    return Workshop(isolation=Isolation(level="0", sentences=sentences), kit=None, sandboxes=(), sentences=())
+    return Workshop(isolation=Isolation(level="none", sentences=sentences), kit=None, sandboxes=(), sentences=())

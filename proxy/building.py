@@ -58,6 +58,7 @@ class Building:
         self._built = built
         self._queue = queue
         self._kit = workshop.kit
+        self._isolation = workshop.isolation
         self._targets = {target.slug: target for target in workshop.targets}
         self._limits = limits
         self._max_wheel_bytes = max_wheel_bytes
@@ -83,6 +84,7 @@ class Building:
                 build_log.note(f"build requirement {one.filename} sha256:{one.sha256}")
             build_log.learn(requirements=resolved)
 
+        build_log.learn(isolation=self._isolation.level)
         wheel = await build_wheel(
             request=request,
             sdist=sdist,

@@ -119,6 +119,12 @@ class Metrics:
             "buildthrough_builds_now", "Builds that wait or run now.", ("state",), registry=self.registry
         )
         self._slots = Gauge("buildthrough_build_slots", "Builds that can run at once.", registry=self.registry)
+        self._isolation = Gauge(
+            "buildthrough_isolation",
+            "1 for the level at which builds are isolated.",
+            ("level",),
+            registry=self.registry,
+        )
         self.space: Figures | None = None
         """Where the figures of the data folder come from."""
         self._kept = Gauge("buildthrough_storage_bytes", "Bytes in the data folder.", ("kind",), registry=self.registry)
@@ -184,6 +190,11 @@ class Metrics:
         self._queue.labels("QUEUED").set(queued)
         self._queue.labels("RUNNING").set(running)
         self._slots.set(slots)
+
+    def isolation(self, level: str) -> None:
+        """Set how builds are kept in here, see `buildthrough.builders.sandbox.Level`."""
+        self._isolation.clear()
+        self._isolation.labels(level).set(1)
 
     def evicted(self, kind: str, files: int, size: int) -> None:
         """Count files that were removed to make room."""

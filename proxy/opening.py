@@ -26,6 +26,7 @@ async def open_builders(settings: Settings, work: Path) -> Workshop:
         first_uid=build.slot_uid_base,
         interpreters=tuple(Path(path) for path in build.interpreters),
         search_path=os.environ.get("PATH", os.defpath),
+        min_isolation=build.min_isolation,
     )
     isolation = workshop.isolation
     if isolation.can_build:

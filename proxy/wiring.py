@@ -75,6 +75,7 @@ async def assemble(
 ) -> Assembly:
     """Open everything, in the order of dependence; the stack closes it in reverse."""
     metrics = Metrics()
+    metrics.isolation(workshop.isolation.level)
     parts = await open_stores(settings, metrics, stack)
     ways = await access.accesses(settings)
     listed = ListFolder(settings.storage.dir / "list")

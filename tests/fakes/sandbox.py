@@ -65,7 +65,7 @@ class FakeSandbox:
     """Play the same script for each command; keep the commands and what they were answered."""
 
     script: tuple[Step, ...] = ()
-    isolation: Isolation = field(default_factory=lambda: Isolation(level="2", sentences=("a fake",)))
+    isolation: Isolation = field(default_factory=lambda: Isolation(level="full", sentences=("a fake",)))
     overrun: Overrun | None = None
     """What to report where the script comes to its end, for example a memory limit that struck."""
     commands: list[Command] = field(default_factory=list)

@@ -176,7 +176,7 @@ def workshop(*sandboxes: Sandbox, targets: tuple[str, ...] = (TARGET,)) -> Works
         tools=Mount(source=Path("/usr"), target="/sbx"),
         interpreters={interpreter.executable: ()},
     )
-    isolation = Isolation(level="2", sentences=("a fake",))
+    isolation = Isolation(level="full", sentences=("a fake",))
     return Workshop(isolation=isolation, kit=kit, sandboxes=sandboxes, sentences=())
 
 

@@ -243,7 +243,7 @@ async def test_other_methods_are_refused(idle):
 async def test_targets_and_probes(idle):
     answer = (await idle.ask("/api/v1/targets")).json
     assert [target["target"] for target in answer["targets"]] == [TARGET]
-    assert answer["isolation"]["level"] == "2"
+    assert answer["isolation"]["level"] == "full"
     assert (await idle.ask("/health/live")).body == b"alive\n"
     assert (await idle.ask("/health/ready")).body == b"ready\n"
 

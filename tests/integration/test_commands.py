@@ -266,18 +266,19 @@ def test_what_is_purged_is_what_was_said(home, api, arguments, body):
 
 def test_targets_and_isolation_are_listed(home, api):
     target = {"target": "cp311-x", "interpreter": "/opt/python", "has_headers": False}
-    api.answers["GET targets"] = {"isolation": {"level": "2u", "sentences": ["All holds."]}, "targets": [target]}
+    isolation = {"level": "unprivileged", "minimum": "container", "sentences": ["All holds."]}
+    api.answers["GET targets"] = {"isolation": isolation, "targets": [target]}
     done = command(home, "targets", "--server", api.url)
     assert [" ".join(line.split()) for line in done.stdout.splitlines()] == [
         "TARGET INTERPRETER C HEADERS",
         "cp311-x /opt/python no",
         "",
-        "isolation level 2u; `buildthrough doctor` says what that holds",
+        "isolation level unprivileged; `buildthrough doctor` says what that holds",
     ]
 
 
 def test_why_there_is_no_target_is_said(home, api):
-    api.answers["GET targets"] = {"isolation": {"level": "0", "sentences": ["No bwrap."]}, "targets": []}
+    api.answers["GET targets"] = {"isolation": {"level": "none", "sentences": ["No bwrap."]}, "targets": []}
     done = command(home, "targets", "--server", api.url)
     assert done.stdout.splitlines()[0] == "There are no targets."
     assert done.stdout.splitlines()[-1] == "  - No bwrap."

@@ -260,5 +260,5 @@ async def test_standard_input_is_empty_and_standard_error_can_be_opened(inside):
 async def test_the_probe_says_that_it_holds(inside):
     isolation = await inside.ask({**inside.job(""), "probe": True})
     full = os.geteuid() == 0 and inside.uid is None and find_hierarchy() is not None
-    assert isolation["level"] == ("2" if full else "2u")
+    assert isolation["level"] == ("full" if full else "unprivileged")
     assert any("refused inside" in sentence for sentence in isolation["sentences"])

@@ -44,14 +44,17 @@ GROUPS = (Path("/sys/fs/cgroup/memory/b-1-0/cgroup.procs"), Path("/sys/fs/cgroup
 
 
 @pytest.mark.parametrize(
-    ("name", "host", "user", "cgroups"),
+    ("name", "host", "user", "cgroups", "own_proc"),
     [
-        ("profile-own-user-and-cgroup-v1", DEBIAN, (59700, 59700), GROUPS),
-        ("profile-ordinary-user", UNMERGED, None, ()),
+        ("profile-own-user-and-cgroup-v1", DEBIAN, (59700, 59700), GROUPS, True),
+        ("profile-ordinary-user", UNMERGED, None, (), True),
+        ("profile-container", DEBIAN, None, (), False),
     ],
 )
-def test_the_command_line_is_the_one_that_was_reviewed(name, host, user, cgroups):
-    argv = command_line(COMMAND, host=host, descriptors=DESCRIPTORS, user=user, cgroups=cgroups, processes=256)
+def test_the_command_line_is_the_one_that_was_reviewed(name, host, user, cgroups, own_proc):
+    argv = command_line(
+        COMMAND, host=host, descriptors=DESCRIPTORS, user=user, cgroups=cgroups, processes=256, own_proc=own_proc
+    )
     assert list(argv) == json.loads((GOLDEN / f"{name}.json").read_text())
 
 

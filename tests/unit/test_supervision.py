@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from buildthrough.builders.clock import Clock
-from buildthrough.builders.isolation import _what_to_do
+from buildthrough.builders.isolation import what_to_do
 from buildthrough.builders.log import FLOOD, Log
 from buildthrough.builders.sandbox import Limits
 from buildthrough.builders.watchdog import MemoryWatchdog
@@ -112,8 +112,8 @@ async def _none():
     ],
 )
 def test_what_refuses_namespaces_is_named(tmp_path, path, content, advice):
-    assert _what_to_do(tmp_path) == []
+    assert what_to_do(tmp_path) == ()
     (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / path).write_text(content)
-    (hint,) = _what_to_do(tmp_path)
+    (hint,) = what_to_do(tmp_path)
     assert advice in hint
