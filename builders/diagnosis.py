@@ -48,7 +48,7 @@ _RULES: tuple[tuple[str, int, str], ...] = (
     ("rot.setuptools", _SURE, r"AttributeError: install_layout\b"),
     ("rot.setuptools", _SURE, r"module 'configparser' has no attribute 'SafeConfigParser'"),
     ("rot.setuptools", _SURE, r"module '(?:inspect|pkgutil|ast|collections)' has no attribute '\w{1,60}'"),
-    ("rot.cython", _SURE, r"AttributeError: cython_sources|Cython\.Compiler\.Errors\.CompileError"),
+    ("rot.cython", _SURE, r"AttributeError: (?:cython_sources|'\w{1,60}' object has no attribute 'cython_\w{1,30}')|Cython\.Compiler\.Errors\.CompileError"),
     ("rot.cython", _SURE, r"Error compiling Cython file|^(?:Error: )?[\w./+-]{1,200}\.pyx:\d{1,7}:\d{1,7}: (?!warning)\S"),
     # The sandbox has no network.
     ("network.denied", _SURE, r"Temporary failure in name resolution|Name or service not known|nodename nor servname"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,3 +32,5 @@ class BuildFacts:
     """Everything that was in the build environment, by name."""
     toolchain: Mapping[str, str] = field(default_factory=dict)
     """Versions of the interpreter, compilers and tools, by name."""
+    time_cut: datetime | None = None
+    """The requirements are those of the index as it was then, since with today's it could not be built."""

@@ -19,6 +19,7 @@ from buildthrough.builders.resolution import Candidate, Provider, Seen, Unseen, 
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Coroutine, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from packaging.requirements import Requirement
@@ -40,15 +41,18 @@ class ListedFile:
     requires_python: str | None
     yanked: bool
     has_core_metadata: bool
+    uploaded: datetime | None = None
+    """When it was, where that was asked for and anybody says."""
 
 
 class Index(Protocol):
     """Our own index, asked in-process: upstream's files and the wheels that we built."""
 
-    async def files(self, project: str) -> Sequence[ListedFile]:
+    async def files(self, project: str, *, dated: bool = False) -> Sequence[ListedFile]:
         """Return the files of a normalised project name, none for an unknown one.
 
-        Raise `InfrastructureFault` when upstream fails.
+        ``dated`` asks for the times of upload as well, wherever they can be had. Raise `InfrastructureFault` when
+        upstream fails.
         """
         ...
 
@@ -90,8 +94,12 @@ async def resolve(
     index: Index,
     folder: Path,
     limits: ResolutionLimits = _DEFAULT_LIMITS,
+    moment: datetime | None = None,
 ) -> tuple[UsedWheel, ...]:
     """Put the wheels that satisfy the requirements, and theirs in turn, into the folder. Return them by name.
+
+    With a ``moment``, those come first that the index had then (`buildthrough.builders.time_cut`), and nothing is to
+    be built first.
 
     Raise `NeedsBuild` where a version can be had as an sdist only, `PackageFault` where a requirement is refused
     (``requires.refused``), cannot be satisfied (``deps.unresolvable``) or takes too much (``limit.disk``), and what
@@ -99,15 +107,18 @@ async def resolve(
     """
     seen = Seen(target=target)
     roots = [each for each in _parse(requirements, limits) if seen.applies(each)]
-    await _look_up({canonicalize_name(each.name) for each in roots}, seen, index)
+    looking = _Looking(index=index, seen=seen, limits=limits, moment=moment)
+    await looking.up({canonicalize_name(each.name) for each in roots})
     # Versions that must be built first are the last resort: only where wheels alone do not do.
     try:
-        chosen = await _settle(roots, seen, index, limits, sdists=False)
-    except ResolutionImpossible:
+        chosen = await looking.settle(roots, sdists=False)
+    except ResolutionImpossible as impossible:
         try:
-            chosen = await _settle(roots, seen, index, limits, sdists=True)
+            if moment is not None:
+                raise
+            chosen = await looking.settle(roots, sdists=True)
         except ResolutionImpossible as error:
-            raise PackageFault("requires", "deps.unresolvable", _explain(error, seen)) from error
+            raise PackageFault("requires", "deps.unresolvable", _explain(error, seen)) from impossible
     for candidate in chosen:
         if candidate.file is None:
             raise NeedsBuild(candidate.project, str(candidate.version))
@@ -139,34 +150,42 @@ def _parse(requirements: Sequence[object], limits: ResolutionLimits) -> list[Req
     return parsed
 
 
-async def _settle(
-    roots: Sequence[Requirement], seen: Seen, index: Index, limits: ResolutionLimits, *, sdists: bool
-) -> list[Candidate]:
-    """Resolve, get what was not yet seen, resolve again. Raise `ResolutionImpossible`."""
-    while len(seen.files) <= limits.projects and len(seen.metadata) <= limits.metadata:
-        resolver = Resolver(Provider(seen, sdists=sdists), BaseReporter())
-        try:
-            # In a thread, for it may calculate a while. It waits for nothing, so it ends even if we are cancelled.
-            result = await asyncio.to_thread(resolver.resolve, roots, limits.rounds)
-        except Unseen as unseen:
-            if unseen.file is not None:
-                seen.metadata[unseen.file.filename] = await index.core_metadata(unseen.project, unseen.file)
-            await _look_up({unseen.project}, seen, index)
-        except ResolutionTooDeep as error:
-            raise PackageFault(
-                "requires", "deps.unresolvable", f"no versions that go together were found in {limits.rounds} steps"
-            ) from error
-        else:
-            return [candidate for _, candidate in sorted(result.mapping.items())]
-    raise PackageFault("requires", "deps.unresolvable", "resolving the build requirements takes too many projects")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Looking:
+    """One resolution: what is asked, and what was seen."""
 
+    index: Index
+    seen: Seen
+    limits: ResolutionLimits
+    moment: datetime | None
 
-async def _look_up(projects: Collection[NormalizedName], seen: Seen, index: Index) -> None:
-    wanted = [project for project in sorted(projects) if project not in seen.files]
-    for start in range(0, len(wanted), _PARALLEL):
-        some = wanted[start : start + _PARALLEL]
-        pages = await _all(*(index.files(project) for project in some))
-        seen.files.update(zip(some, pages, strict=True))
+    async def settle(self, roots: Sequence[Requirement], *, sdists: bool) -> list[Candidate]:
+        """Resolve, get what was not yet seen, resolve again. Raise `ResolutionImpossible`."""
+        seen, limits = self.seen, self.limits
+        while len(seen.files) <= limits.projects and len(seen.metadata) <= limits.metadata:
+            resolver = Resolver(Provider(seen, sdists=sdists, moment=self.moment), BaseReporter())
+            try:
+                # In a thread, for it may calculate a while. It waits for nothing, so it ends even if we are cancelled.
+                result = await asyncio.to_thread(resolver.resolve, roots, limits.rounds)
+            except Unseen as unseen:
+                if unseen.file is not None:
+                    seen.metadata[unseen.file.filename] = await self.index.core_metadata(unseen.project, unseen.file)
+                await self.up({unseen.project})
+            except ResolutionTooDeep as error:
+                raise PackageFault(
+                    "requires", "deps.unresolvable", f"no versions that go together were found in {limits.rounds} steps"
+                ) from error
+            else:
+                return [candidate for _, candidate in sorted(result.mapping.items())]
+        raise PackageFault("requires", "deps.unresolvable", "resolving the build requirements takes too many projects")
+
+    async def up(self, projects: Collection[NormalizedName]) -> None:
+        """Look up the files of projects."""
+        wanted = [project for project in sorted(projects) if project not in self.seen.files]
+        for start in range(0, len(wanted), _PARALLEL):
+            some = wanted[start : start + _PARALLEL]
+            pages = await _all(*(self.index.files(project, dated=self.moment is not None) for project in some))
+            self.seen.files.update(zip(some, pages, strict=True))
 
 
 async def _fetch(chosen: Sequence[Candidate], index: Index, folder: Path, limits: ResolutionLimits) -> None:

@@ -27,9 +27,11 @@ from packaging.version import InvalidVersion, Version
 from resolvelib import AbstractProvider
 
 from buildthrough.builders.target import rank
+from buildthrough.builders.time_cut import as_of, floor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from resolvelib.structs import RequirementInformation
 
@@ -72,6 +74,8 @@ class Release:
     wheel: tuple[int, BuildTag, ListedFile] | None = None
     yanked: tuple[int, BuildTag, ListedFile] | None = None
     has_sdist: bool = False
+    uploaded: datetime | None = None
+    """When the first of its files was, as far as anybody says."""
 
     @property
     def offers(self) -> bool:
@@ -136,12 +140,14 @@ class Seen:
     def _read(self, project: NormalizedName) -> dict[Version, Release]:
         releases: dict[Version, Release] = {}
         for file in self.files[project]:
-            if file.filename in self.unusable or not self.accepts_python(file.requires_python):
-                continue
             parsed = _parsed(file.filename)
             if parsed is None or parsed[0] != project:
                 continue
             release = releases.setdefault(parsed[1], Release())
+            if file.uploaded is not None:
+                release.uploaded = min(file.uploaded, release.uploaded or file.uploaded)
+            if file.filename in self.unusable or not self.accepts_python(file.requires_python):
+                continue
             if parsed[2] is None:
                 release.has_sdist = release.has_sdist or not file.yanked
                 continue
@@ -179,9 +185,11 @@ class Seen:
 class Provider(AbstractProvider[Requirement, Candidate, NormalizedName]):
     """What resolvelib asks."""
 
-    def __init__(self, seen: Seen, *, sdists: bool) -> None:
+    def __init__(self, seen: Seen, *, sdists: bool, moment: datetime | None = None) -> None:
+        """Choose as of a moment, if one is given."""
         self._seen = seen
         self._sdists = sdists
+        self._moment = moment
 
     def identify(self, requirement_or_candidate: Requirement | Candidate) -> NormalizedName:
         """Return the normalised name: extras are a property of the candidate, not projects of their own."""
@@ -230,9 +238,17 @@ class Provider(AbstractProvider[Requirement, Candidate, NormalizedName]):
                 chosen = list(specifier.filter(offers))
         return [
             Candidate(project=identifier, version=version, extras=extras, file=offers[version])
-            for version in sorted(chosen, reverse=True)
+            for version in self._best_first(identifier, chosen)
             if version not in excluded
         ]
+
+    def _best_first(self, project: NormalizedName, versions: Sequence[Version]) -> list[Version]:
+        if self._moment is None:
+            return sorted(versions, reverse=True)
+        releases = self._seen.releases(project)
+        uploaded = {version: time for version in versions if (time := releases[version].uploaded) is not None}
+        lowest = floor(project, self._seen.target.environment.python)
+        return as_of(self._moment, versions, uploaded, lowest=lowest)
 
     def is_satisfied_by(self, requirement: Requirement, candidate: Candidate) -> bool:
         """Whether the version fits and the extras are there."""

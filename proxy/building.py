@@ -12,6 +12,7 @@ from buildthrough.builders.build import build_wheel
 from buildthrough.builders.faults import Cancelled, InfrastructureFault, NeedsBuild
 from buildthrough.builders.request import BuildRequest
 from buildthrough.builders.requirements import resolve
+from buildthrough.builders.rot import build_or_turn_back
 from buildthrough.proxy.errors import Denied, ProxyError, StorageFault, UnknownProject
 from buildthrough.proxy.own_index import OwnIndex, copy_for_builds
 from buildthrough.proxy.publication import publish
@@ -20,12 +21,15 @@ from buildthrough.proxy.sdists import find_sdist, wanted_sdist
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from buildthrough.builders.artifact import CheckedWheel
     from buildthrough.builders.build_log import BuildLog
+    from buildthrough.builders.facts import UsedWheel
     from buildthrough.builders.queue import BuildQueue
     from buildthrough.builders.request import Build
+    from buildthrough.builders.rot import Supply
     from buildthrough.builders.sandbox import Limits, Sandbox
     from buildthrough.builders.target import Target
     from buildthrough.builders.workshop import Workshop
@@ -78,24 +82,29 @@ class Building:
         await asyncio.to_thread(_make_afresh, folder)
         sdist = await self._sdist(resource, folder / request.sdist)
 
-        async def wheels_for(requirements: Sequence[str], into: Path) -> None:
-            resolved = await resolve(requirements, target=target, index=self._index, folder=into)
-            for one in resolved:
-                build_log.note(f"build requirement {one.filename} sha256:{one.sha256}")
-            build_log.learn(requirements=resolved)
-
         build_log.learn(isolation=self._isolation.level)
-        wheel = await build_wheel(
-            request=request,
-            sdist=sdist,
-            target=target,
-            sandbox=sandbox,
-            kit=kit,
-            folder=folder,
-            resolve=wheels_for,
-            limits=self._limits,
-            log=build_log,
-            max_wheel_bytes=self._max_wheel_bytes,
+
+        async def attempt(supply: Supply, is_second: bool) -> CheckedWheel:
+            return await build_wheel(
+                request=request,
+                sdist=sdist,
+                target=target,
+                sandbox=sandbox,
+                kit=kit,
+                folder=await asyncio.to_thread(_below, folder, "again") if is_second else folder,
+                resolve=supply,
+                limits=self._limits,
+                log=build_log,
+                max_wheel_bytes=self._max_wheel_bytes,
+            )
+
+        async def resolve_as_of(
+            requirements: Sequence[str], into: Path, moment: datetime | None
+        ) -> tuple[UsedWheel, ...]:
+            return await resolve(requirements, target=target, index=self._index, folder=into, moment=moment)
+
+        wheel = await build_or_turn_back(
+            attempt, resolve=resolve_as_of, uploaded=lambda: self._uploaded(request), log=build_log
         )
         await self._still_wanted(request, target)
         return wheel
@@ -143,6 +152,13 @@ class Building:
             raise InfrastructureFault("infra.upstream", fault.sentence) from fault
         return await copy_for_builds(blob, destination)
 
+    async def _uploaded(self, request: BuildRequest) -> datetime | None:
+        """Return when the sdist was uploaded, None where nobody says."""
+        try:
+            return (await self._mirror.upload_times(request.project)).get(request.sdist)
+        except ProxyError as fault:
+            raise InfrastructureFault("infra.upstream", fault.sentence) from fault
+
     async def _still_wanted(self, request: BuildRequest, target: Target) -> Resource:
         """Return the sdist as upstream lists it now. Raise `Cancelled` where there is nothing to build."""
         try:
@@ -160,3 +176,10 @@ class Building:
 def _make_afresh(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o755, parents=True)
+
+
+def _below(folder: Path, name: str) -> Path:
+    """Make a folder in a build's own."""
+    made = folder / name
+    made.mkdir(mode=0o755)
+    return made

@@ -25,7 +25,7 @@ from buildthrough.proxy.served import ServedFile, ServedPage, StreamedPage
 from buildthrough.proxy.view import FULL
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from datetime import datetime
 
     from buildthrough.proxy.blobs import Blob, BlobStore
@@ -168,6 +168,12 @@ class Mirror:
         current, freshness = await self._current.get(project)
         files = await self._shown(project, current)
         return files, overlay(files, await self._catalog.wheels(project)) if freshness.within(self._max_stale) else ()
+
+    async def upload_times(self, project: str) -> Mapping[str, datetime]:
+        """Return when upstream's files were uploaded, by name, as far as anybody says. Raise as `files` does."""
+        self._screens.admit(project)
+        current, _ = await self._current.get(project)
+        return await self._screens.times(project, current.head.digest, lambda: self._current.files(project, current))
 
     async def file(self, project: str, path: str, cutoff: datetime | None = None) -> ServedFile:
         """Return an upstream file or its core metadata by its percent-decoded path, as of a moment if one is given.

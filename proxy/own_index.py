@@ -13,7 +13,8 @@ from buildthrough.proxy.errors import Denied, ProxyError, UnknownProject
 from buildthrough.proxy.link import decoded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from buildthrough.proxy.blobs import Blob
@@ -31,10 +32,11 @@ class OwnIndex:
         self._mirror = mirror
         self._downloads = downloads
 
-    async def files(self, project: str) -> Sequence[ListedFile]:
-        """Return what a client of our page sees."""
+    async def files(self, project: str, *, dated: bool = False) -> Sequence[ListedFile]:
+        """Return what a client of our page sees. A built wheel counts as uploaded with its sdist."""
         try:
             listed, ours = await self._mirror.listed(project)
+            times = await self._mirror.upload_times(project) if dated else {}
         except UnknownProject:
             return ()
         except Denied as fault:
@@ -44,7 +46,7 @@ class OwnIndex:
         if listed.status == "quarantined":
             return ()
         return (
-            *(_listed(entry) for entry in listed.entries),
+            *(_listed(entry, times) for entry in listed.entries),
             *(
                 ListedFile(
                     filename=addition.wheel.filename,
@@ -53,6 +55,7 @@ class OwnIndex:
                     requires_python=addition.wheel.requires_python,
                     yanked=addition.yanked is not False,
                     has_core_metadata=True,
+                    uploaded=times.get(addition.wheel.sdist),
                 )
                 for addition in ours
             ),
@@ -82,7 +85,7 @@ class OwnIndex:
             raise InfrastructureFault("infra.index", f"{file.filename}: {fault.sentence}") from fault
 
 
-def _listed(entry: Entry) -> ListedFile:
+def _listed(entry: Entry, times: Mapping[str, datetime]) -> ListedFile:
     return ListedFile(
         filename=entry.filename,
         path=entry.path,
@@ -90,6 +93,7 @@ def _listed(entry: Entry) -> ListedFile:
         requires_python=entry.requires_python,
         yanked=entry.yanked is not False,
         has_core_metadata=entry.core_metadata is not False,
+        uploaded=times.get(entry.filename),
     )
 
 

@@ -71,6 +71,11 @@ class Screen:
         return len(self._timeline.names) + len(self._timeline.unknown)
 
     @property
+    def times(self) -> Mapping[str, datetime]:
+        """When files were uploaded, by name, as far as anybody says."""
+        return dict(zip(self._timeline.names, self._timeline.moments, strict=True))
+
+    @property
     def lacks_times(self) -> bool:
         """Whether nobody knows of some file when it was uploaded."""
         return bool(self._timeline.unknown)

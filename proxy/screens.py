@@ -121,6 +121,24 @@ class Screens:
             return Screened(screen, screen.hidden(limit))
         return Screened(screen, await asyncio.to_thread(screen.hidden, limit))
 
+    async def times(
+        self, project: str, digest: str, files: Callable[[], Awaitable[ProjectFiles]]
+    ) -> Mapping[str, datetime]:
+        """Return when the files of an upstream's page with this digest were uploaded, as far as anybody says.
+
+        Raise `Denied` where the project is refused.
+        """
+        self.admit(project)
+        screen = await self._screen(project, digest, files, None)
+        if screen.lacks_times:
+            try:
+                release, _ = await self._releases.get(project, None)
+            except (NotFound, UpstreamFault) as fault:
+                log.info("upload times are not known", project=project, fault=fault.sentence)
+            else:
+                screen = await self._screen(project, digest, files, release)
+        return await asyncio.to_thread(lambda: screen.times)
+
     def look_at_release(self, document: ReleaseDocument, upstream: str) -> Screened:
         """Return what is hidden of what the JSON API answered. Blocks for a moment: it belongs into a thread."""
         self.admit(document.project)

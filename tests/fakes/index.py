@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ class FakeIndex:
 
     def __init__(self) -> None:
         self._held: dict[str, dict[str, _Held]] = {}
+        self._uploaded: dict[str, datetime] = {}
         self.asked: list[str] = []
         self.down = False
 
@@ -46,6 +48,7 @@ class FakeIndex:
         build: str | None = None,
         yanked: bool = False,
         listed_python: str | None = None,
+        uploaded: str | None = None,
     ) -> ListedFile:
         """Hold a wheel. ``listed_python`` is what the page says where it differs from the wheel."""
         with tempfile.TemporaryDirectory() as folder:
@@ -62,7 +65,10 @@ class FakeIndex:
             with zipfile.ZipFile(path) as archive:
                 metadata = next(archive.read(each) for each in archive.namelist() if each.endswith("/METADATA"))
             python = listed_python if listed_python is not None else requires_python
-            return self._add(path.name, name, path.read_bytes(), metadata, requires_python=python, yanked=yanked)
+            held = self._add(path.name, name, path.read_bytes(), metadata, requires_python=python, yanked=yanked)
+            if uploaded is not None:
+                self._uploaded[held.filename] = datetime.fromisoformat(uploaded).replace(tzinfo=UTC)
+            return held
 
     def add_sdist(
         self, name: str, version: str, *, requires_python: str | None = None, yanked: bool = False
@@ -71,9 +77,10 @@ class FakeIndex:
         filename = f"{name.replace('-', '_')}-{version}.tar.gz"
         return self._add(filename, name, b"", b"", requires_python=requires_python, yanked=yanked)
 
-    async def files(self, project: str) -> Sequence[ListedFile]:
+    async def files(self, project: str, *, dated: bool = False) -> Sequence[ListedFile]:
         self._ask(f"files {project}")
-        return [held.listed for held in self._held.get(project, {}).values()]
+        listed = [held.listed for held in self._held.get(project, {}).values()]
+        return [replace(one, uploaded=self._uploaded.get(one.filename)) for one in listed] if dated else listed
 
     async def core_metadata(self, project: str, file: ListedFile) -> bytes:
         self._ask(f"metadata {file.filename}")
