@@ -196,6 +196,7 @@ FAILURES: Final[tuple[FailureClass, ...]] = (
     ),
     FailureClass(
         name="build.failed", means="the build failed, and nothing in its log is known", remembered=7 * DAY, scope="sdist",
+        retry="time-cut",
         advice="Read the log: `buildthrough log ID`; where it tells a cause, that is worth a report to this project.",
     ),
     FailureClass(

@@ -46,6 +46,7 @@ builds = Table(
     Column("wheel_sha256", String(64)),
     Column("priority", String(16), nullable=False, server_default=Priority.INTERACTIVE.value),
     Column("rank", UtcTime),  # the lowest is built first; None only in records of older versions, see `ranks.fill`
+    Column("time_cut", UtcTime),
     sqlite_autoincrement=True,  # a build's number is never given again
 )
 
@@ -123,6 +124,13 @@ def move(connection: Connection, build: Build, to: BuildState, **values: Any) ->
     if row is None:
         raise IllegalTransition(f"build {build.id} is no longer {build.state}")
     return read(row)
+
+
+def mark(connection: Connection, build: int, *, time_cut: datetime) -> list[Build]:
+    """Note of a RUNNING build that it was tried with an older index. Return it, none where it runs no longer."""
+    running = (builds.c.id == build) & (builds.c.state == BuildState.RUNNING)
+    marked = update(builds).where(running).values(time_cut=time_cut).returning(builds)
+    return [read(row) for row in connection.execute(marked).mappings()]
 
 
 def requeue(connection: Connection, build: Build, **values: Any) -> Build:  # noqa: ANN401 - columns differ

@@ -67,6 +67,10 @@ class BuildQueue(Protocol):
         """Renew the worker's hold on a build; False where the build is no longer its own (cancelled meanwhile)."""
         ...
 
+    async def mark(self, build: int, *, time_cut: datetime) -> None:
+        """Note of a RUNNING build that it was tried with an older index; one that runs no longer stays as it is."""
+        ...
+
     async def settle(self, build: int, ended: BuildEnded, *, log_sha256: str | None, charged: bool = True) -> Build:
         """Record an end without a wheel: FAILED, CANCELLED, or QUEUED again with back-off, by the family of the end.
 
@@ -193,6 +197,10 @@ class SqlQueue:
         """Tell whether the worker still has the build: nothing needs to be renewed, see the class."""
         found = await self.get(build)
         return found is not None and found.state is BuildState.RUNNING
+
+    async def mark(self, build: int, *, time_cut: datetime) -> None:
+        """Note that it was tried with an older index, see `BuildQueue.mark`."""
+        await self._apply(lambda connection: ledger.mark(connection, build, time_cut=time_cut))
 
     async def settle(self, build: int, ended: BuildEnded, *, log_sha256: str | None, charged: bool = True) -> Build:
         """Record an end without a wheel, see `BuildQueue.settle`. Raise LookupError for an unknown build."""

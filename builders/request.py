@@ -82,3 +82,5 @@ class Build:
     wheel: str | None = None
     """File name of the wheel, for SUCCEEDED."""
     wheel_sha256: str | None = None
+    time_cut: datetime | None = None
+    """It was tried once more, with build requirements as of then; for SUCCEEDED, its wheel was built with these."""

@@ -38,7 +38,6 @@ SIGNS: Final[tuple[tuple[str, str, frozenset[str]], ...]] = (
     ("deps.undeclared", r"\b(?:pkg_resources|distutils|setuptools|imp|six|cython|numpy)\b", _ANY),
     # A module that was once in the standard library or came with a tool; 2to3 would have mended the others.
     ("incompatible.python", r"No module named", frozenset({"setuptools"})),
-    ("output.bad-metadata", "", _ANY),
     ("build.failed", "", _ANY),
 )
 """The beginning of a class, what its line says, and which build requirements must have been there (any of them)."""

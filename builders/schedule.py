@@ -67,7 +67,14 @@ class Schedule:
             soonest = ranks.next_due(connection)
             due.extend([] if soonest is None else [soonest])
             return []
-        started = {"attempts": build.attempts + 1, "started": now, "fault": None, "stage": None, "line": None}
+        started = {
+            "attempts": build.attempts + 1,
+            "started": now,
+            "fault": None,
+            "stage": None,
+            "line": None,
+            "time_cut": None,
+        }
         return [ledger.move(connection, build, BuildState.RUNNING, **started)]
 
     def recover(self, connection: Connection) -> list[Build]:

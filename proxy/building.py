@@ -103,9 +103,13 @@ class Building:
         ) -> tuple[UsedWheel, ...]:
             return await resolve(requirements, target=target, index=self._index, folder=into, moment=moment)
 
-        wheel = await build_or_turn_back(
-            attempt, resolve=resolve_as_of, uploaded=lambda: self._uploaded(request), log=build_log
-        )
+        try:
+            wheel = await build_or_turn_back(
+                attempt, resolve=resolve_as_of, uploaded=lambda: self._uploaded(request), log=build_log
+            )
+        finally:
+            if build_log.facts.time_cut is not None:
+                await self._queue.mark(build.id, time_cut=build_log.facts.time_cut)
         await self._still_wanted(request, target)
         return wheel
 

@@ -84,7 +84,14 @@ def _row(build: dict[str, Any], now: datetime) -> tuple[str, ...]:
 
 def _result(build: dict[str, Any]) -> str:
     if build.get("wheel"):
-        return text(build["wheel"]) + (" (purged)" if build.get("purged") else "")
+        cut = moment(build.get("time_cut"))
+        return "".join(
+            (
+                text(build["wheel"]),
+                f" (time-cut to {cut:%Y-%m-%d})" if cut else "",
+                " (purged)" if build.get("purged") else "",
+            )
+        )
     if build.get("fault"):
         return ": ".join(str(part) for part in (build["fault"], build.get("line")) if part)
     return f"waits for build {build['waits_for']}" if build.get("waits_for") else "-"

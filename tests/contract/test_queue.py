@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -285,6 +286,19 @@ async def test_an_end_is_final(queue, kind):
     await queue.give_back(build.id)
     assert await queue.get(build.id) == failed
     assert await queue.wait_for(build.id, (await queue.submit(a_request("x"))).id) == failed
+
+
+async def test_a_time_cut_is_noted_until_the_build_starts_anew(queue, clock):
+    build = await running(queue, a_request())
+    await queue.mark(build.id, time_cut=clock())
+    assert (await queue.get(build.id)).time_cut == clock()
+    await queue.give_back(build.id)
+    assert (await claim(queue)).time_cut is None
+    await queue.mark(build.id, time_cut=clock())
+    failed = await queue.settle(build.id, HEADER, log_sha256=None)
+    assert failed.time_cut == clock()
+    await queue.mark(build.id, time_cut=clock() - timedelta(days=1))
+    assert await queue.get(build.id) == failed
 
 
 async def test_an_unknown_build_is_an_error(queue):

@@ -11,8 +11,9 @@ import pytest
 from buildthrough.builders.build_log import BuildLog
 from buildthrough.builders.diagnosis import diagnose
 from buildthrough.builders.facts import UsedWheel
+from buildthrough.builders.failures import FAILURES, classify
 from buildthrough.builders.faults import InfrastructureFault, NeedsBuild, PackageFault
-from buildthrough.builders.rot import build_or_turn_back, is_rot
+from buildthrough.builders.rot import SIGNS, build_or_turn_back, is_rot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +63,12 @@ def test_does_not_look_like_rot(line: str, used: str) -> None:
 
 @pytest.mark.parametrize(
     ("stage", "kind"),
-    [("requires", "requires.refused"), ("build", "limit.time"), ("install", "limit.disk"), ("check", "output.bad-record")],
+    [
+        ("requires", "requires.refused"),
+        ("build", "limit.time"),
+        ("install", "limit.disk"),
+        ("check", "output.bad-record"),
+    ],
 )
 def test_class_that_no_age_heals(stage, kind: str) -> None:
     assert not is_rot(PackageFault(stage, kind, "some line"), [wheel("setuptools")])
@@ -71,6 +77,12 @@ def test_class_that_no_age_heals(stage, kind: str) -> None:
 def test_without_requirements_there_is_nothing_to_turn_back() -> None:
     assert not is_rot(PackageFault("build", "build.failed", "it failed"), [])
     assert is_rot(PackageFault("requires", "deps.unresolvable", "no version of x"), [])
+
+
+def test_the_table_of_failures_says_the_same() -> None:
+    here = {kind for kind, line, _ in SIGNS if not line}
+    there = {row.name for row in FAILURES if row.retry == "time-cut"}
+    assert {classify(kind).name for kind in here} | {"rot.cython", "rot.setuptools"} == there
 
 
 class Site:
@@ -83,7 +95,9 @@ class Site:
         self.uploaded: datetime | None = UPLOADED
         self.log = BuildLog()
 
-    async def resolve(self, requirements: Sequence[str], folder: Path, moment: datetime | None) -> tuple[UsedWheel, ...]:
+    async def resolve(
+        self, requirements: Sequence[str], folder: Path, moment: datetime | None
+    ) -> tuple[UsedWheel, ...]:
         self.resolved.append(moment)
         return (wheel("setuptools", "new" if moment is None else self.then),)
 

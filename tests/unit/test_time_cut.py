@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from packaging.version import Version
@@ -14,6 +14,9 @@ from tests.unit.test_requirements import TARGET
 from buildthrough.builders.faults import PackageFault
 from buildthrough.builders.requirements import resolve
 from buildthrough.builders.time_cut import FLOORS, as_of, floor
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 LINUX = "manylinux_2_17_x86_64"
 SETUPTOOLS = {
@@ -64,24 +67,23 @@ async def chosen(index: FakeIndex, folder: Path, date: str, *requirements: str, 
 
 
 @pytest.mark.parametrize(
-    ("date", "requirement", "python", "version"),
+    ("asked", "version"),
     [
-        ("2021-09-01", "setuptools>=40.8.0", 11, "57.5.0"),  # the newest of its time
-        ("2021-08-13", "setuptools", 11, "57.5.0"),  # of the very day
-        ("2015-12-22", "setuptools>=40.8.0", 11, "41.6.0"),  # none of its time: the first that works on this Python
-        ("2015-12-22", "setuptools>=58", 11, "58.0.0"),  # the first that is asked for
-        ("2021-09-01", "setuptools", 12, "66.1.0"),  # those of its time do not work there
-        ("2021-09-01", "setuptools<50", 12, "41.6.0"),  # there is nothing else: it is tried
-        ("2021-09-01", "setuptools==40.8.0", 11, "40.8.0"),  # asked for by its number
-        ("2030-01-01", "setuptools", 12, "84.0.0"),
-        ("2019-12-01", "numpy", 11, "1.23.2"),  # the first with a wheel for this Python
-        ("2019-12-01", "numpy", 12, "1.26.4"),
-        ("2024-03-01", "numpy", 11, "1.26.4"),
+        (("2021-09-01", "setuptools>=40.8.0", 11), "57.5.0"),  # the newest of its time
+        (("2021-08-13", "setuptools", 11), "57.5.0"),  # of the very day
+        (("2015-12-22", "setuptools>=40.8.0", 11), "41.6.0"),  # none of its time: the first that works on this Python
+        (("2015-12-22", "setuptools>=58", 11), "58.0.0"),  # the first that is asked for
+        (("2021-09-01", "setuptools", 12), "66.1.0"),  # those of its time do not work there
+        (("2021-09-01", "setuptools<50", 12), "41.6.0"),  # there is nothing else: it is tried
+        (("2021-09-01", "setuptools==40.8.0", 11), "40.8.0"),  # asked for by its number
+        (("2030-01-01", "setuptools", 12), "84.0.0"),
+        (("2019-12-01", "numpy", 11), "1.23.2"),  # the first with a wheel for this Python
+        (("2019-12-01", "numpy", 12), "1.26.4"),
+        (("2024-03-01", "numpy", 11), "1.26.4"),
     ],
 )
-async def test_version(
-    index: FakeIndex, tmp_path: Path, date: str, requirement: str, python: int, version: str
-) -> None:
+async def test_version(index: FakeIndex, tmp_path: Path, asked: tuple[str, str, int], version: str) -> None:
+    date, requirement, python = asked
     (found,) = (await chosen(index, tmp_path, date, requirement, python=python)).values()
     assert found == version
 
