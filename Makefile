@@ -43,7 +43,7 @@ $(VENV)/.installed: pyproject.toml hatch_build.py scripts/system-packages script
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.installed
-	@scripts/system-packages $(BIN)/python pypy3:pypy3,pypy3-dev
+	@scripts/system-packages $(BIN)/python pypy3:pypy3,pypy3-dev runc:runc
 	@echo "installing what the tests need"
 	@$(PIP) install --editable ".[dev]"
 	@touch $@

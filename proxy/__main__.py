@@ -19,6 +19,7 @@ from buildthrough.proxy.commands import (
     forget,
     log,
     purge,
+    seccomp,
     serve,
     targets,
     upstreams,
@@ -57,6 +58,7 @@ COMMANDS: dict[str, Command] = {
     "config": config,
     "verify": verify,
     "doctor": doctor,
+    "seccomp": seccomp,
 }
 _INTERRUPTED = 130
 

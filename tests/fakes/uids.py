@@ -11,3 +11,5 @@ ORDINARY = BASE + 190
 CONTRACT = BASE + 200
 SERVER = BASE + 220
 """Of servers that tests start by their command."""
+CONTAINER = BASE + 230
+"""Of the processes of containers that tests start."""

@@ -25,10 +25,12 @@ from buildthrough.builders.sandbox import Limits
 from buildthrough.builders.slot import claim_slots
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from buildthrough.builders.artifact import CheckedWheel
     from buildthrough.builders.kit import Kit
+    from buildthrough.builders.sandbox import Sandbox
+    from buildthrough.builders.slot import Slot
     from buildthrough.builders.target import Target
 
 FOLDER = Path(__file__).parents[1] / "packages"
@@ -69,7 +71,7 @@ class Workbench:
 
     folder: Path
     kit: Kit
-    sandbox: BubblewrapSandbox
+    sandbox: Sandbox
 
     @property
     def target(self) -> Target:
@@ -112,7 +114,7 @@ class Workbench:
 
 
 @contextmanager
-def workbench(*, slot: int = 0) -> Iterator[Workbench]:
+def workbench(*, slot: int = 0, make: Callable[[Slot, Path], Sandbox] = BubblewrapSandbox) -> Iterator[Workbench]:
     """Set one up, in a folder that every user can reach; pytest's own is its owner's alone.
 
     Workbenches of different slots have users of their own.
@@ -120,16 +122,16 @@ def workbench(*, slot: int = 0) -> Iterator[Workbench]:
     folder = Path(tempfile.mkdtemp(prefix="workbench-"))
     folder.chmod(0o755)
     try:
-        yield asyncio.run(_set_up(folder, slot))
+        yield asyncio.run(_set_up(folder, slot, make))
     finally:
         shutil.rmtree(folder)
 
 
-async def _set_up(folder: Path, number: int) -> Workbench:
+async def _set_up(folder: Path, number: int, make: Callable[[Slot, Path], Sandbox]) -> Workbench:
     slot = claim_slots(number + 1, first_uid=FIRST_UID)[number]
     discovery = await find_targets(
         named=(), search_path=os.environ["PATH"], is_readable=partial(is_readable_by, uid=slot.uid)
     )
     kit = await prepare_kit(folder=folder / "kit", discovery=discovery, uid=slot.uid)
     (folder / "hidden").mkdir()
-    return Workbench(folder=folder, kit=kit, sandbox=BubblewrapSandbox(slot, folder / "hidden"))
+    return Workbench(folder=folder, kit=kit, sandbox=make(slot, folder / "hidden"))
