@@ -164,6 +164,11 @@ FAILURES: Final[tuple[FailureClass, ...]] = (
         retry="time-cut", advice="Use a newer version of the package; the log has the compiler's messages.",
     ),
     FailureClass(
+        name="limit.budget", means="the build may use more than all builds together", stages=("plan",),
+        remembered=HOUR, scope="limits",
+        advice="Raise build.pool_memory_bytes or build.pool_cpus, or lower the limits of this project.",
+    ),
+    FailureClass(
         name="limit.time", means="the build took too long", remembered=7 * DAY, scope="limits",
         advice="Raise build.wall_seconds, or give it a recipe with a limit of its own.",
     ),

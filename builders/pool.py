@@ -1,102 +1,115 @@
-"""The pool: one worker per sandbox takes builds, has them made and published, and settles how they end."""
+"""The pool: takes builds as slots, memory and processors allow, and has them attended to."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
+from datetime import timedelta
+from typing import TYPE_CHECKING, Generic, Self
 
-from buildthrough.builders.database import DatabaseFault
-from buildthrough.builders.faults import BuildEnded, Cancelled, InfrastructureFault, NeedsBuild, PackageFault
-from buildthrough.builders.retry import RetryPolicy
-from buildthrough.builders.schedule import QueueFull
+from buildthrough.builders.attendance import PURGED, Attendance, L
+from buildthrough.builders.database import utc_now
+from buildthrough.builders.demand import NOTHING, Admission, Demand
+from buildthrough.builders.faults import BuildEnded, Cancelled, PackageFault
+from buildthrough.builders.fuse import Fuse, FusePolicy
+from buildthrough.builders.persistence import Persistence
+from buildthrough.builders.pool_state import PoolState
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
     from types import TracebackType
 
-    from buildthrough.builders.artifact import CheckedWheel
+    from buildthrough.builders.attendance import Work
     from buildthrough.builders.queue import BuildQueue
-    from buildthrough.builders.request import Build
+    from buildthrough.builders.request import Build, BuildRequest
     from buildthrough.builders.sandbox import Sandbox
 
 logger = logging.getLogger(__name__)
 
-_REST = RetryPolicy(first_seconds=1, factor=2, longest_seconds=60)
-"""How long a worker rests after faults of ours in a row, so that a broken machine does not use up all builds."""
-
-
-class Notes(Protocol):
-    """The log of a build, as far as the pool needs it."""
-
-    def note(self, sentence: str) -> None:
-        """Add a line of the host's own."""
-        ...
-
-    def text(self) -> str:
-        """Return the whole log."""
-        ...
-
-
-T = TypeVar("T")
-L = TypeVar("L", bound=Notes)
+_UNBOUNDED = Demand(memory_bytes=1 << 62, cpus=1 << 20)
+_LATELY = 20
+"""The mean of how long builds take is over about so many of them."""
 
 
 class Pool(Generic[L]):
-    """Workers over the slots of the machine. Use it as an async context manager: they work in between."""
+    """Builds in the slots of the machine. Use it as an async context manager: it works in between."""
 
     def __init__(
         self,
         queue: BuildQueue,
         sandboxes: Sequence[Sandbox],
+        work: Work[L],
         *,
-        new_log: Callable[[], L],
-        make: Callable[[Build, Sandbox, L], Awaitable[CheckedWheel]],
-        publish: Callable[[Build, CheckedWheel, str], Awaitable[object]],
-        submit_requirement: Callable[[NeedsBuild, Build], Awaitable[Build | None]],
-        store_log: Callable[[bytes], Awaitable[str]],
-        clean: Callable[[Build], Awaitable[None]],
+        total: Demand = _UNBOUNDED,
+        demand: Callable[[BuildRequest], Demand] = lambda _request: NOTHING,
+        is_draining: bool = False,
+        policy: FusePolicy | None = None,
+        patience_seconds: float = 300,
         beat_seconds: float = 5,
         stop_seconds: float = 30,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        """Take the collaborators.
+        """Take the collaborators; a sandbox is a slot.
 
-        ``make`` raises the families of `buildthrough.builders.faults` and, when cancelled, ends only when every process
-        of the build is dead. ``publish`` records the success. ``submit_requirement`` gives the build of a requirement,
-        None where there can be none. ``store_log`` gives the log's sha256. ``clean`` removes what a build left on disk.
+        ``total`` is what all builds may use together, ``demand`` what one may; the latter is called from another
+        thread too. A build that was asked for ``patience_seconds`` ago and does not fit has the room held for it.
         """
         self._queue = queue
-        self._sandboxes = tuple(sandboxes)
-        self._new_log = new_log
-        self._make = make
-        self._publish = publish
-        self._submit_requirement = submit_requirement
-        self._store_log = store_log
-        self._clean = clean
-        self._beat_seconds = beat_seconds
+        self._slots = len(sandboxes)
+        self._idle = list(sandboxes)
+        self._total = self._free = total
+        self._demand = demand
+        self._patience = timedelta(seconds=patience_seconds)
+        self._clock = clock
+        self._is_draining = is_draining
+        self._fuse = Fuse(policy=policy or FusePolicy())
+        self._rested = clock()
+        """Until when to leave a machine alone on which builds fail, so that it does not use them all up."""
+        self._mean_seconds: float | None = None
         self._stop_seconds = stop_seconds
-        self._workers: set[asyncio.Task[None]] = set()
-        self._waiting: set[asyncio.Task[Build]] = set()
-        self._making: dict[int, asyncio.Task[CheckedWheel]] = {}
-        self._running: set[int] = set()
         self._stopped = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._persistence = Persistence(self._stopped)
+        self._attendance = Attendance(
+            queue,
+            work,
+            judge=self._judge,
+            stopped=self._stopped,
+            persistence=self._persistence,
+            beat_seconds=beat_seconds,
+        )
+        self._running: dict[int, asyncio.Task[None]] = {}
+        self._dispatching: asyncio.Task[None] | None = None
 
     @property
     def slots(self) -> int:
         """How many builds can run at once."""
-        return len(self._sandboxes)
+        return self._slots
 
     @property
     def running(self) -> int:
         """How many builds run now."""
         return len(self._running)
 
+    @property
+    def state(self) -> PoolState:
+        """How it stands now."""
+        return PoolState(
+            slots=self._slots,
+            running=self.running,
+            total=self._total,
+            free=self._free,
+            is_draining=self._is_draining,
+            lock=self._fuse.lock,
+            mean_seconds=self._mean_seconds,
+        )
+
     async def __aenter__(self) -> Self:
         self._stopped.clear()
-        for number, sandbox in enumerate(self._sandboxes):
-            worker = asyncio.create_task(self._work(sandbox), name=f"worker-{number}")
-            worker.add_done_callback(_report)
-            self._workers.add(worker)
+        if self._slots:
+            self._dispatching = asyncio.create_task(self._dispatch(), name="dispatch")
+            self._dispatching.add_done_callback(_report)
         return self
 
     async def __aexit__(
@@ -104,181 +117,162 @@ class Pool(Generic[L]):
     ) -> None:
         """Give all builds back once their processes are dead, within ``stop_seconds``."""
         self._stopped.set()
-        for task in (*self._waiting, *self._making.values()):
-            task.cancel()
-        if not self._workers:
+        self._notify()
+        self._attendance.stop()
+        if self._dispatching is not None:
+            await asyncio.wait({self._dispatching})
+        if not self._running:
             return
-        _, late = await asyncio.wait(self._workers, timeout=self._stop_seconds)
+        _, late = await asyncio.wait(self._running.values(), timeout=self._stop_seconds)
         if late:
             logger.error(
-                "builds %s did not end in %s s; the next start takes them up", self._running, self._stop_seconds
+                "builds %s did not end in %s s; the next start takes them up", [*self._running], self._stop_seconds
             )
             for task in late:
                 task.cancel()
             await asyncio.wait(late, timeout=1)
-        self._workers.clear()
 
-    def cancel(self, builds: Iterable[int]) -> None:
-        """End builds that run here: an operator purged them. Returns at once, they end soon."""
-        for build in builds:
-            if task := self._making.get(build):
-                task.cancel()
+    def cancel(self, builds: Iterable[int], why: Cancelled = PURGED) -> frozenset[int]:
+        """End builds that run here, for this reason. Return which: they end soon, and are settled so."""
+        return self._attendance.cancel(builds, why)
 
-    async def _work(self, sandbox: Sandbox) -> None:
-        setbacks = 0
+    def drain(self) -> None:
+        """Start no more builds; those that run go on."""
+        self._is_draining = True
+        self._notify()
+
+    def resume(self) -> None:
+        """Start builds again, also where faults of ours have locked the pool."""
+        self._is_draining = False
+        self._rested = self._clock()
+        self._learn(Fuse(policy=self._fuse.policy))
+
+    async def _dispatch(self) -> None:
         while not self._stopped.is_set():
-            build = await self._claim()
-            if build is None:
-                return
-            self._running.add(build.id)
+            changed = self._changed
+            seconds = self._seconds_to_wait()
+            if seconds is None or seconds > 0:
+                await _first(changed, seconds)
+                continue
             try:
-                ended = await self._attend(build, sandbox)
-            finally:
-                self._running.discard(build.id)
-            setbacks = setbacks + 1 if isinstance(ended, InfrastructureFault) else 0
-            if setbacks > 1:
-                await self._pause(_REST.delay(setbacks - 1))
+                build = await self._claim(changed)
+            except Exception:
+                # The boundary of the pool: what we did not foresee must not end all building.
+                logger.exception("no build could be taken from the queue by a fault of ours")
+                await self._persistence.pause(1)
+                continue
+            if build is not None:
+                self._start(build)
 
-    async def _claim(self) -> Build | None:
-        """Wait for a build; None when the pool stops."""
-
-        async def waiting() -> Build | None:
-            task = asyncio.ensure_future(self._queue.claim())
-            self._waiting.add(task)
-            try:
-                await asyncio.wait({task})
-                return None if task.cancelled() else task.result()
-            finally:
-                self._waiting.discard(task)
-
-        return await self._insist(waiting)
-
-    async def _attend(self, build: Build, sandbox: Sandbox) -> BuildEnded | None:
-        """See a claimed build through to its end. Return how it ended without a wheel, None otherwise."""
-        log = self._new_log()
-        ended: BuildEnded | None = None
-        try:
-            wheel = await self._made(build, sandbox, log)
-            if wheel is not None:
-                log.note(f"built {wheel.filename}")
-                await self._publish(build, wheel, await self._store_log(log.text().encode()))
-                _tell("build succeeded", build, wheel=wheel.filename)
-        except BuildEnded as end:
-            ended = end
-        except Exception as error:
-            # The boundary of a build: whatever we did not foresee is our fault, and the worker goes on. The traceback
-            # is for the server's log: a build's log is shown to anybody.
-            logger.exception("build %s failed by a fault of ours", build.id)
-            ended = InfrastructureFault("infra.internal", _one_line(error))
-        else:
-            if wheel is None:
-                await self._insist(lambda: self._queue.give_back(build.id))
-        await self._tidy(build)
-        if isinstance(ended, NeedsBuild):
-            ended = await self._wait_for(build, ended)
-        if ended is not None:
-            await self._settle(build, ended, log)
-        return ended
-
-    async def _made(self, build: Build, sandbox: Sandbox, log: L) -> CheckedWheel | None:
-        """Have the wheel made. None when the pool stops. Raise `Cancelled` where the build is no longer ours."""
-        if self._stopped.is_set():
+    def _seconds_to_wait(self) -> float | None:
+        """Return how long no build may be started, None until something changes; 0 or less where one may."""
+        if not self._idle or self._is_draining:
             return None
-        making = asyncio.ensure_future(self._make(build, sandbox, log))
-        self._making[build.id] = making
-        beating = asyncio.create_task(self._beat(build.id, making))
+        lock = self._fuse.lock
+        if lock is not None and self._running:
+            return None  # one at a time
+        return ((lock.next_probe if lock is not None else self._rested) - self._clock()).total_seconds()
+
+    async def _claim(self, changed: asyncio.Event) -> Build | None:
+        """Wait for a build that fits; None where something changed before, so that all is to be looked at anew."""
+        admission = Admission(
+            total=self._total,
+            free=self._free,
+            demand=self._demand,
+            patience=self._patience,
+            clock=self._clock,
+            avoid=self._fuse.projects if self._fuse.lock is not None else frozenset(),
+        )
+
+        async def claiming() -> Build | None:
+            task = asyncio.ensure_future(self._queue.claim(admission))
+            await asyncio.wait({task, change}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})
+            return None if task.cancelled() else task.result()
+
+        change = asyncio.ensure_future(changed.wait())
         try:
-            await asyncio.wait({making})
+            return await self._persistence.insist(claiming)
         finally:
-            del self._making[build.id]
-            beating.cancel()
-            making.cancel()
-        if self._stopped.is_set() and (making.cancelled() or making.exception() is not None):
-            return None  # how a build fails whose processes we kill says nothing about it
-        if making.cancelled():
-            raise Cancelled("cancelled.purged", "An operator purged it.")
-        return making.result()
+            change.cancel()
 
-    async def _beat(self, build: int, making: asyncio.Task[CheckedWheel]) -> None:
-        while True:
-            await asyncio.sleep(self._beat_seconds)
+    def _start(self, build: Build) -> None:
+        """Take a slot and room for a build, before anything else is claimed."""
+        wanted = self._demand(build.request)
+        too_big = None if wanted.fits(self._total) else _too_big(wanted, self._total)
+        taken = NOTHING if too_big else wanted
+        sandbox = self._idle.pop(0)
+        self._free -= taken
+
+        async def occupy() -> None:
             try:
-                if not await self._queue.beat(build):
-                    making.cancel()
-                    return
-            except DatabaseFault as fault:
-                logger.warning("the hold on build %s was not renewed: %s", build, fault.sentence)
+                await self._see_to(build, sandbox, too_big)
+            finally:
+                self._free += taken
+                self._idle.append(sandbox)
+                del self._running[build.id]
+                self._notify()
 
-    async def _wait_for(self, build: Build, needed: NeedsBuild) -> BuildEnded | None:
-        """Let a build wait for its requirement's. Return what ends it instead, None where it waits."""
-        try:
-            other = await self._submit_requirement(needed, build)
-        except BuildEnded as end:
-            return end
-        except QueueFull:
-            return InfrastructureFault("infra.queue-full", f"The queue has no room for {needed.project}.")
-        except Exception as error:
-            # As in `_attend`: the boundary of a build.
-            logger.exception("build %s could not ask for %s", build.id, needed.project)
-            return InfrastructureFault("infra.internal", _one_line(error))
-        if other is None:
-            line = f"The build requirement {needed.project}=={needed.version} has no wheel and cannot be built here."
-            return PackageFault("requires", "deps.unresolvable", line)
-        await self._insist(lambda: self._queue.wait_for(build.id, other.id))
-        _tell("build waits for a requirement's", build, waits_for=other.id)
-        return None
+        task = asyncio.create_task(occupy(), name=f"build-{build.id}")
+        task.add_done_callback(_report)
+        self._running[build.id] = task
 
-    async def _settle(self, build: Build, ended: BuildEnded, log: L) -> None:
-        log.note(str(ended))
-        sha256: str | None = None
-        try:
-            sha256 = await self._store_log(log.text().encode())
-        except Exception:
-            # A full disk must not keep the end of the build from being recorded.
-            logger.exception("the log of build %s could not be kept", build.id)
-        await self._insist(lambda: self._queue.settle(build.id, ended, log_sha256=sha256))
-        _tell("build ended without a wheel", build, why=str(ended))
+    async def _see_to(self, build: Build, sandbox: Sandbox, too_big: PackageFault | None) -> None:
+        if self._stopped.is_set() or self._is_draining:
+            await self._attendance.give_back(build)
+        elif too_big is not None:
+            await self._attendance.refuse(build, too_big)
+        else:
+            began = self._clock()
+            await self._attendance.attend(build, sandbox)
+            self._time((self._clock() - began).total_seconds())
 
-    async def _tidy(self, build: Build) -> None:
-        try:
-            await self._clean(build)
-        except OSError:
-            logger.exception("build %s left files behind", build.id)
+    def _judge(self, build: Build, ended: BuildEnded | None) -> bool:
+        """Learn what the end of a build says of this machine; return whether it is charged to the build."""
+        now = self._clock()
+        fuse = self._fuse.after(build.request.project, ended, now)
+        charged = ended is None or fuse.charges(build, ended, now)
+        self._rested = now + timedelta(seconds=fuse.rest_seconds)
+        self._learn(fuse)
+        return charged
 
-    async def _insist(self, call: Callable[[], Awaitable[T]]) -> T | None:
-        """Ask the queue until its database works; None where the pool stops before."""
-        failures = 0
-        while True:
-            try:
-                return await call()
-            except DatabaseFault as fault:
-                failures += 1
-                logger.error("the queue fails: %s", fault.sentence)  # noqa: TRY400 - the sentence says it, once each try
-            if self._stopped.is_set():
-                return None
-            await self._pause(_REST.delay(failures))
+    def _learn(self, fuse: Fuse) -> None:
+        before, self._fuse = self._fuse, fuse
+        if fuse.lock is not None and before.lock is None:
+            logger.critical("BUILDS ARE LOCKED: %s. %s", fuse.lock.why, fuse.lock.advice)
+        elif fuse.lock is None and before.lock is not None:
+            logger.warning("builds are unlocked")
+        self._notify()
 
-    async def _pause(self, seconds: float) -> None:
-        """Rest, but no longer than until the pool stops."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stopped.wait()
-        except TimeoutError:
-            return
+    def _time(self, seconds: float) -> None:
+        share = 1 if self._mean_seconds is None else 1 / _LATELY
+        self._mean_seconds = (self._mean_seconds or 0) * (1 - share) + seconds * share
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
 
 
-def _report(worker: asyncio.Task[None]) -> None:
-    """Say it where a worker ended by a fault in this module: its slot is idle until the next start."""
-    if not worker.cancelled() and (error := worker.exception()):
-        logger.critical("%s ended by a fault of ours", worker.get_name(), exc_info=error)
+def _too_big(wanted: Demand, total: Demand) -> PackageFault:
+    line = (
+        f"It may use {wanted.memory_bytes >> 20} MiB of memory and {wanted.cpus} processors, "
+        f"and all builds together {total.memory_bytes >> 20} MiB and {total.cpus}."
+    )
+    return PackageFault("plan", "limit.budget", line)
 
 
-def _tell(message: str, build: Build, **fields: object) -> None:
-    request = build.request
-    about = {"build": build.id, "project": request.project, "version": request.version, "target": request.target}
-    logger.info(message, extra={"fields": about | fields})
+async def _first(changed: asyncio.Event, seconds: float | None) -> None:
+    """Wait until something changes, or for so long."""
+    try:
+        async with asyncio.timeout(seconds):
+            await changed.wait()
+    except TimeoutError:
+        return
 
 
-def _one_line(error: BaseException) -> str:
-    text = " ".join(f"{type(error).__name__}: {error}".split())
-    return text[:500]
+def _report(task: asyncio.Task[None]) -> None:
+    """Say it where a task of the pool ended by a fault in this module."""
+    if not task.cancelled() and (error := task.exception()):
+        logger.critical("%s ended by a fault of ours", task.get_name(), exc_info=error)

@@ -31,6 +31,8 @@ class Limits:
     memory_bytes: int = 2 << 30
     address_space_bytes: int = 8 << 30
     """Of each process; far above the memory, for what reserves more than it uses."""
+    cpus: int = 1
+    """Processors that the build is told to use at once; others' are not taken from it while they are idle."""
     disk_bytes: int = 1 << 30
     inodes: int = 200_000
     """Files, folders and links that exist at a time, in all folders that can be written to together."""

@@ -49,7 +49,7 @@ class Operations:
         isolation: Isolation,
         targets: Sequence[Target],
         slots: int,
-        cancel_running: Callable[[Iterable[int]], None],
+        cancel_running: Callable[[Iterable[int]], object],
         upstreams: Sequence[Member],
         decisions: Decisions,
         forgotten: Callable[[str], Awaitable[None]],

@@ -68,7 +68,7 @@ async def purge(
     catalog: Catalog,
     queue: BuildQueue,
     blobs: BlobStore,
-    cancel_running: Callable[[Iterable[int]], None],
+    cancel_running: Callable[[Iterable[int]], object],
     pages: Pages,
     clock: Callable[[], datetime] = utc_now,
 ) -> Purged:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from buildthrough.builders.attendance import Work
 from buildthrough.builders.build_log import BuildLog
 from buildthrough.builders.pool import Pool
 from buildthrough.builders.sandbox import Limits
@@ -235,12 +236,14 @@ def _pool(
     return Pool(
         store.queue,
         workshop.sandboxes,
-        new_log=BuildLog,
-        make=building.make,
-        publish=building.publish,
-        submit_requirement=building.submit_requirement,
-        store_log=lambda data: put_log(store.build_logs, data),
-        clean=building.clean,
+        Work(
+            new_log=BuildLog,
+            make=building.make,
+            publish=building.publish,
+            submit_requirement=building.submit_requirement,
+            store_log=lambda data: put_log(store.build_logs, data),
+            clean=building.clean,
+        ),
         stop_seconds=settings.server.shutdown_seconds,
     )
 

@@ -8,6 +8,7 @@ from functools import partial
 from tests.fakes.publishing import checked, open_site
 from tests.fakes.records import a_request
 
+from buildthrough.builders.attendance import Work
 from buildthrough.builders.build_log import BuildLog
 from buildthrough.builders.faults import NeedsBuild
 from buildthrough.builders.pool import Pool
@@ -31,12 +32,14 @@ def pool(site, folder, make):
     return Pool(
         site.queue,
         ["first", "second"],
-        new_log=BuildLog,
-        make=make_wheel,
-        publish=partial(publish, blobs=site.blobs, catalog=site.catalog),
-        submit_requirement=submit_requirement,
-        store_log=partial(put_bytes, site.blobs),
-        clean=clean,
+        Work(
+            new_log=BuildLog,
+            make=make_wheel,
+            publish=partial(publish, blobs=site.blobs, catalog=site.catalog),
+            submit_requirement=submit_requirement,
+            store_log=partial(put_bytes, site.blobs),
+            clean=clean,
+        ),
         beat_seconds=0.02,
     )
 

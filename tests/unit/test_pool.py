@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,11 @@ from tests.fakes.queue import FakeQueue
 from tests.fakes.records import a_request, digest
 
 from buildthrough.builders.artifact import CheckedWheel
+from buildthrough.builders.attendance import Work
 from buildthrough.builders.database import DatabaseFull
+from buildthrough.builders.demand import Demand
 from buildthrough.builders.faults import Cancelled, InfrastructureFault, NeedsBuild, PackageFault
+from buildthrough.builders.fuse import FusePolicy
 from buildthrough.builders.pool import Pool
 from buildthrough.builders.queue import QueueFull
 from buildthrough.builders.request import BuildState
@@ -67,7 +71,7 @@ class House:
         options = {"beat_seconds": 0.01, "stop_seconds": 5} | options
         names = ("make", "publish", "submit_requirement", "store_log", "clean")
         parts = {name: getattr(self, name) for name in names}
-        return Pool(self.queue, list(range(slots)), new_log=NoteBook, **parts, **options)
+        return Pool(self.queue, list(range(slots)), Work(new_log=NoteBook, **parts), **options)
 
     async def until(self, number, *states):
         async with asyncio.timeout(5):
@@ -241,7 +245,7 @@ async def test_builds_that_need_each_other_fail(house):
     [
         (None, "deps.unresolvable"),
         (QueueFull(), "infra.queue-full"),
-        (InfrastructureFault("infra.upstream", "down"), "infra.upstream"),
+        (InfrastructureFault("infra.disk", "full"), "infra.disk"),
         (PackageFault("requires", "deps.yanked", "yanked"), "deps.yanked"),
         (ZeroDivisionError(), "infra.internal"),
     ],
@@ -260,6 +264,168 @@ async def test_a_requirement_that_cannot_be_asked_for(answer, fault, caplog):
     async with house.pool():
         ended = await house.ended(build.id)
     assert (ended.state, ended.fault) == (BuildState.FAILED, fault)
+
+
+# --- budgets
+
+
+def sizes(request):
+    return Demand(memory_bytes={"big": 6, "huge": 9}.get(request.project, 2), cpus=1)
+
+
+ROOM = {"total": Demand(memory_bytes=8, cpus=4), "demand": sizes}
+
+
+async def test_a_big_build_waits_for_room_and_small_ones_go_by(house):
+    ends = {name: asyncio.Event() for name in ("a", "b", "c", "big")}
+    house.makes |= {name: end.wait for name, end in ends.items()}
+    builds = {name: await house.queue.submit(a_request(name)) for name in ("a", "b", "big", "c")}
+    async with house.pool(slots=4, **ROOM) as pool:
+        await house.until(builds["c"].id, BuildState.RUNNING)
+        assert house.made == ["a", "b", "c"]
+        assert pool.state.free == Demand(memory_bytes=2, cpus=1)
+        ends["a"].set()
+        ends["b"].set()
+        await house.until(builds["big"].id, BuildState.RUNNING)
+        assert pool.state.free == Demand(memory_bytes=0, cpus=2)
+        for end in ends.values():
+            end.set()
+        await house.ended(builds["big"].id)
+
+
+async def test_a_big_build_does_not_wait_for_ever(house):
+    go_on = asyncio.Event()
+    house.makes["a"] = house.makes["b"] = go_on.wait
+    await house.queue.submit(a_request("a"))
+    second = await house.queue.submit(a_request("b"))
+    async with house.pool(slots=4, patience_seconds=0, **ROOM):
+        await house.until(second.id, BuildState.RUNNING)
+        big = await house.queue.submit(a_request("big"))
+        small = await house.queue.submit(a_request("c"))
+        await asyncio.sleep(0.03)
+        assert house.made == ["a", "b"]
+        go_on.set()
+        await house.ended(big.id)
+        await house.ended(small.id)
+    assert house.made == ["a", "b", "big", "c"]
+
+
+async def test_a_build_that_can_never_fit_is_refused_and_takes_nobodys_turn(house):
+    huge = await house.queue.submit(a_request("huge"))
+    other = await house.queue.submit(a_request("other"))
+    async with house.pool(**ROOM) as pool:
+        refused = await house.ended(huge.id)
+        await house.ended(other.id)
+        assert pool.state.free == pool.state.total
+    assert (refused.state, refused.fault) == (BuildState.FAILED, "limit.budget")
+    assert "all builds together" in refused.line
+    assert house.made == ["other"]
+
+
+# --- draining, and the lock
+
+
+async def test_a_drained_pool_finishes_what_runs_and_starts_nothing(house):
+    go_on = asyncio.Event()
+    house.makes["a"] = go_on.wait
+    first = await house.queue.submit(a_request("a"))
+    second = await house.queue.submit(a_request("b"))
+    async with house.pool() as pool:
+        await house.until(first.id, BuildState.RUNNING)
+        pool.drain()
+        assert pool.state.word == "draining"
+        go_on.set()
+        assert (await house.ended(first.id)).state is BuildState.SUCCEEDED
+        await asyncio.sleep(0.03)
+        assert (pool.state.word, house.made) == ("drained", ["a"])
+        assert house.queue.builds[second.id] == second
+        pool.resume()
+        assert (await house.ended(second.id)).attempts == 1
+
+
+async def test_a_pool_that_starts_drained_builds_nothing_until_it_is_resumed(house):
+    build = await house.queue.submit(a_request())
+    async with house.pool(is_draining=True) as pool:
+        await asyncio.sleep(0.03)
+        assert house.made == []
+        pool.resume()
+        await house.ended(build.id)
+
+
+HASTY = FusePolicy(
+    rest=RetryPolicy(first_seconds=0.001, longest_seconds=0.001), probe=RetryPolicy(first_seconds=60, factor=1)
+)
+
+
+async def broken(house, count=8):
+    house.is_broken = True
+
+    async def make():
+        if house.is_broken:
+            raise InfrastructureFault("infra.sandbox", "bwrap is gone")
+
+    for number in range(count):
+        house.makes[f"p{number}"] = make
+        await house.queue.submit(a_request(f"p{number}"))
+
+
+async def test_a_broken_machine_locks_the_pool_and_no_build_pays_for_it(house, caplog):
+    await broken(house)
+    house.queue._retry = RetryPolicy(max_attempts=2, first_seconds=0.001, put_off_seconds=0.001)
+    async with house.pool(policy=HASTY) as pool:
+        async with asyncio.timeout(5):
+            while pool.state.word != "locked":
+                await asyncio.sleep(0.002)
+        await asyncio.sleep(0.03)
+        tried = len(house.made)
+        assert tried <= 6
+        assert {build.state for build in house.queue.builds.values()} == {BuildState.QUEUED}
+        assert sum("BUILDS ARE LOCKED" in message for message in caplog.messages) == 1
+        house.is_broken = False
+        await asyncio.sleep(0.03)
+        assert len(house.made) == tried
+        pool.resume()
+        for number in list(house.queue.builds):
+            assert (await house.ended(number)).state is BuildState.SUCCEEDED
+        assert pool.state.word == "open"
+
+
+async def test_a_locked_pool_tries_one_build_and_goes_on_where_that_works(house):
+    await broken(house)
+    house.queue._retry = RetryPolicy(max_attempts=2, first_seconds=0.001, put_off_seconds=0.001)
+    policy = replace(HASTY, probe=RetryPolicy(first_seconds=0.02, factor=1))
+    async with house.pool(slots=3, policy=policy) as pool:
+        async with asyncio.timeout(5):
+            while pool.state.word != "locked":
+                await asyncio.sleep(0.002)
+        await asyncio.sleep(0.1)
+        assert pool.state.word == "locked"
+        assert {build.state for build in house.queue.builds.values()} <= {BuildState.QUEUED, BuildState.RUNNING}
+        house.is_broken = False
+        for number in list(house.queue.builds):
+            assert (await house.ended(number)).state is BuildState.SUCCEEDED
+        assert pool.state.word == "open"
+
+
+async def test_an_upstream_that_is_down_locks_nothing_and_builds_wait_for_it(house):
+    house.queue._retry = RetryPolicy(max_attempts=1, put_off_seconds=0.005)
+    down = [True]
+
+    async def make():
+        if down:
+            raise InfrastructureFault("infra.upstream", "Upstream cannot be reached.")
+
+    for name in "abcdefgh":
+        house.makes[name] = make
+        await house.queue.submit(a_request(name))
+    async with house.pool(policy=HASTY) as pool:
+        await asyncio.sleep(0.2)
+        assert len(house.made) > 8
+        assert pool.state.word == "open"
+        down.clear()
+        for number in list(house.queue.builds):
+            ended = await house.ended(number)
+            assert (ended.state, ended.attempts) == (BuildState.SUCCEEDED, 1)
 
 
 # --- cancelling and stopping
@@ -306,6 +472,22 @@ async def test_a_cancel_alone_settles_it_too(house):
         pool.cancel([build.id])
         ended = await house.ended(build.id)
     assert (ended.state, ended.fault) == (BuildState.CANCELLED, "cancelled.purged")
+
+
+async def test_a_cancel_says_why(house):
+    make = house.makes["docopt"] = Stubborn(PackageFault("build", "compiler", "Killed"))
+    build = await house.queue.submit(a_request())
+    async with house.pool() as pool:
+        await make.started.wait()
+        assert pool.cancel([build.id, 4711], Cancelled("cancelled.yanked", "Upstream has yanked it.")) == {build.id}
+        ended = await house.ended(build.id)
+    assert (ended.state, ended.fault, ended.line) == (
+        BuildState.CANCELLED,
+        "cancelled.yanked",
+        "Upstream has yanked it.",
+    )
+    assert make.dead
+    assert "the compiler speaks" in house.logs[ended.log_sha256]
 
 
 async def test_a_lost_hold_ends_a_running_build(house):
@@ -383,7 +565,7 @@ async def test_an_idle_pool_stops_at_once(house):
 
 @pytest.mark.parametrize("verb", ["claim", "beat", "settle"])
 async def test_a_full_disk_is_outlived(house, verb, caplog, monkeypatch):
-    monkeypatch.setattr("buildthrough.builders.pool._REST", RetryPolicy(first_seconds=0.01))
+    monkeypatch.setattr("buildthrough.builders.persistence._REST", RetryPolicy(first_seconds=0.01))
     real, failures = getattr(house.queue, verb), []
 
     async def failing(*args, **kwargs):
