@@ -22,6 +22,7 @@ help:
 	@echo "make load-test     500 clients for five minutes, 50 kills, leaks"
 	@echo "make lint          ruff, mypy, import-linter"
 	@echo "make bench         measure side by side with nginx, proxpi, devpi, simple-repository (some 12 minutes)"
+	@echo "make yield         build a corpus of real sdists, beside pip wheel; writes docs/build-yield.md"
 	@echo "make clean         remove what was set up"
 
 .PHONY: install serve
@@ -57,7 +58,7 @@ $(VENV)/.dev: $(VENV)/.installed
 	@scripts/fetch-clients $(BIN)/python tests/e2e/clients.txt .cache/clients
 	@touch $@
 
-.PHONY: test network-test load-test lint format bench clean
+.PHONY: test network-test load-test lint format bench yield clean
 test: lint .cache/wheels/.fetched .cache/clients/.fetched
 	$(BIN)/pytest --cov --cov-branch --cov-report=term:skip-covered $(ARGS)
 
@@ -80,6 +81,10 @@ format: $(VENV)/.dev
 bench: $(VENV)/.dev
 	@scripts/system-packages $(BIN)/python wrk:wrk
 	$(BIN)/python -m bench $(ARGS)
+
+# Needs PyPI; an hour. What builds, and why the rest does not: docs/build-yield.md
+yield: $(VENV)/.dev
+	$(BIN)/python -m bench.yields --write $(ARGS)
 
 clean:
 	rm -rf $(VENV) .editable .cache .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
