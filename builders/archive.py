@@ -24,7 +24,12 @@ _LOCATOR_64 = struct.Struct("<4sLQL")
 _CENTRAL = struct.Struct("<4s6H3L5H2L")
 _LOCAL = struct.Struct("<4s5H3L2H")
 _WORD, _SHORT = 0xFFFFFFFF, 0xFFFF
-_ZIP64, _UNICODE_PATH = 0x0001, 0x7075
+_ZIP64 = 0x0001
+_SECOND_NAMES = frozenset({0x7075, 0x6375})
+"""Extra fields with another name, or another comment, in Unicode."""
+_NEWEST_NEEDED = 63
+"""Version 6.3 of the format: pip, by way of `zipfile`, reads nothing that says it needs a newer one."""
+_DIRECTORY_BYTES = 32 << 20
 _CHUNK = 1 << 16
 
 
@@ -68,16 +73,18 @@ class Archive:
             if inflate is None:
                 yield packed
                 continue
-            while packed:
+            while packed and not inflate.eof:
                 try:
                     chunk = inflate.decompress(packed, _CHUNK)
                 except zlib.error as error:
                     raise refusal("compression", f"{quoted(entry.path)} cannot be decompressed") from error
                 packed = inflate.unconsumed_tail
                 yield chunk
+            if inflate.eof and (left or packed or inflate.unused_data):  # at once: zlib would collect all of it
+                raise refusal("compression", f"{quoted(entry.path)} ends before its compressed data do")
         while inflate is not None and (chunk := inflate.decompress(b"", _CHUNK)):
             yield chunk  # what did not fit into the last piece
-        if inflate is not None and (not inflate.eof or inflate.unused_data):
+        if inflate is not None and not inflate.eof:
             raise refusal("compression", f"{quoted(entry.path)} does not end where its compressed data end")
 
 
@@ -146,12 +153,14 @@ def _find_directory(file: BinaryIO) -> tuple[int, int, int]:
 def _read_directory(file: BinaryIO, start: int, size: int, count: int) -> Iterator[Entry]:
     if not count * _CENTRAL.size <= size <= count * (_CENTRAL.size + 3 * _SHORT):
         raise refusal("central-directory", "the central directory has the wrong size")
+    if size > _DIRECTORY_BYTES:
+        raise refusal("too-large", f"the names in the archive take more than {_DIRECTORY_BYTES} bytes")
     position = start
     for _ in range(count):
         fields = _CENTRAL.unpack(_at(file, position, _CENTRAL.size))
         flags, method, crc = fields[3], fields[4], fields[7]
         name_size, extra_size, comment_size, disk = fields[10:14]
-        if fields[0] != b"PK\1\2" or disk or comment_size:
+        if fields[0] != b"PK\1\2" or disk or comment_size or fields[2] & 0xFF > _NEWEST_NEEDED:
             raise refusal("central-directory", "the central directory is malformed")
         name = _at(file, position + _CENTRAL.size, name_size)
         extra = _extra_fields(file.read(extra_size), extra_size)
@@ -205,7 +214,7 @@ def _extra_fields(data: bytes, size: int) -> dict[int, bytes]:
         content = data[position + 4 : position + 4 + length]
         if len(content) != length or kind in fields:
             raise refusal("extra-field", "an extra field of the archive is malformed")
-        if kind == _UNICODE_PATH:
+        if kind in _SECOND_NAMES:
             raise refusal("name-encoding", "the archive gives a file a second name")
         fields[kind] = content
         position += 4 + length

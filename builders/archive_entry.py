@@ -15,7 +15,13 @@ STORED, DEFLATED = 0, 8
 _ENCRYPTED, _DESCRIPTOR, UTF8 = 0x1, 0x8, 0x800
 _KNOWN_FLAGS = 0x6 | UTF8
 _PATH_CHARACTERS, _SEGMENT_BYTES = 1024, 255
-_DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_DEPTH = 100
+_FOLDERS = 100_000
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Categories of characters that nobody sees, or that reorder what is seen."""
+_IGNORED = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
+"""Letters and marks that some file systems leave out of a comparison; so they do with `_SELECTORS`."""
+_SELECTORS = range(0xFE00, 0xFE10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +74,7 @@ def check_entry(entry: Entry) -> None:
 
 
 def _check_path(path: str) -> None:
-    if any(unicodedata.category(c) in {"Cc", "Zl", "Zp"} or c in _DIRECTIONS for c in path):
+    if not path.isprintable() and any(unicodedata.category(c) in _INVISIBLE for c in path):
         raise refusal("control-character", f"{quoted(path)} has a control character in its name")
     if "\\" in path:
         raise refusal("backslash", f"{quoted(path)} has a backslash in its name")
@@ -79,22 +85,41 @@ def _check_path(path: str) -> None:
     segments = path.removesuffix("/").split("/")
     if any(segment in {"", ".", ".."} for segment in segments):
         raise refusal("path-traversal", f"{quoted(path)} climbs, or has an empty part")
+    if len(segments) > _DEPTH:
+        raise refusal("long-path", f"{quoted(path)} is more than {_DEPTH} folders deep")
     if len(path) > _PATH_CHARACTERS or any(len(segment.encode()) > _SEGMENT_BYTES for segment in segments):
         raise refusal("long-path", f"{quoted(path)} is too long for a file system")
 
 
 def check_unique(entries: list[Entry]) -> None:
     """Refuse paths that are one on some file system, and files that are folders as well."""
-    seen: dict[str, str] = {}
+    seen: dict[str, Entry] = {}
     for entry in entries:
-        key = unicodedata.normalize("NFC", entry.path.removesuffix("/")).casefold()
+        key = _key(entry.path)
         if key in seen:
-            word = "duplicate" if seen[key] == entry.path else "case-duplicate"
+            word = "duplicate" if seen[key].path == entry.path else "case-duplicate"
             raise refusal(word, f"{quoted(entry.path)} is there twice")
-        seen[key] = entry.path
-    files = {entry.path for entry in entries if not entry.is_folder}
-    for path in (entry.path.removesuffix("/") for entry in entries):
-        while "/" in path:
-            path = path.rpartition("/")[0]  # noqa: PLW2901 # climbing is the point
-            if path in files:
-                raise refusal("duplicate", f"{quoted(path)} is a file and a folder")
+        seen[key] = entry
+    folders: set[str] = set()
+    for key in seen:
+        folder = key.rpartition("/")[0]
+        while folder and folder not in folders:
+            if folder in seen and not seen[folder].is_folder:
+                raise refusal("duplicate", f"{quoted(seen[folder].path)} is a file and a folder")
+            folders.add(folder)
+            if len(folders) > _FOLDERS:
+                raise refusal("too-many-files", f"the archive holds more than {_FOLDERS} folders")
+            folder = folder.rpartition("/")[0]
+
+
+def _key(path: str) -> str:
+    """Return the same for two paths that some file system in use takes for one.
+
+    NTFS and APFS do not mind case, APFS and ext4's own folding nor how accents are written, and ext4 nor invisible
+    characters; Windows leaves out dots and spaces at the end of a name.
+    """
+    plain = path.removesuffix("/")
+    if not plain.isascii():
+        kept = "".join(c for c in plain if c not in _IGNORED and ord(c) not in _SELECTORS)
+        plain = unicodedata.normalize("NFD", unicodedata.normalize("NFD", kept).upper().casefold())
+    return "/".join(segment.rstrip(". ") or segment for segment in plain.casefold().split("/"))

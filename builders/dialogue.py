@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from buildthrough.builders.faults import Stage
     from buildthrough.builders.sandbox import Channel, Command, Ending, Limits, Sandbox
 
+MOST_ROUNDS = 8
+"""How often a command inside may ask for requirements: each time the host resolves them and downloads."""
+
 
 class Dialogue:
     """Answers one command inside and takes its wheel."""
@@ -42,6 +45,7 @@ class Dialogue:
         self._output = output
         self._max_wheel_bytes = max_wheel_bytes
         self._provide = provide
+        self._rounds = 0
 
     async def hold(self, channel: Channel) -> None:
         """Talk until the wheel is here or the command ends. What came of it is in the attributes."""
@@ -69,6 +73,9 @@ class Dialogue:
     async def _answer(self, channel: Channel, requirements: tuple[str, ...]) -> None:
         if self._provide is None:
             raise DialogueError("requirements are not asked for at this stage")
+        self._rounds += 1
+        if self._rounds > MOST_ROUNDS:
+            raise DialogueError(f"the build asks for requirements more than {MOST_ROUNDS} times")
         self.stage = "requires"
         await self._provide(requirements)
         await channel.send({"ok": True})

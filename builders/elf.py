@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 import struct
-import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from buildthrough.builders.archive_entry import quoted, refusal
+from buildthrough.builders.archived_file import open_entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _LOAD, _DYNAMIC = 1, 2
 _NEEDED, _STRTAB, _STRSZ, _VERNEED = 1, 5, 10, 0x6FFFFFFE
+_FARTHEST = 1 << 40
 _MAX_HEADERS, _MAX_DYNAMIC, _MAX_STRINGS, _MAX_STEPS = 256, 1 << 16, 64 << 20, 4096
 _MACHINES = {
     "i686": 3, "ppc64le": 21, "s390x": 22, "armv7l": 40, "x86_64": 62, "aarch64": 183, "riscv64": 243,
@@ -67,18 +68,15 @@ def is_elf(head: bytes) -> bool:
 
 
 def read_elf(archive: Archive, entry: Entry) -> Elf:
-    """Read one file of an archive, by way of a temporary file. Raise `PackageFault` where it is malformed."""
-    with tempfile.TemporaryFile() as file:
-        for chunk in archive.chunks(entry):
-            file.write(chunk)
-        try:
-            return parse_elf(file)
-        except (struct.error, ValueError, OverflowError, UnicodeDecodeError) as error:
-            raise refusal("bad-elf", f"{quoted(entry.path)} is malformed machine code") from error
+    """Read one file of an archive. Raise `PackageFault` where it is malformed."""
+    try:
+        return parse_elf(open_entry(archive, entry))
+    except (struct.error, ValueError) as error:
+        raise refusal("bad-elf", f"{quoted(entry.path)} is malformed machine code") from error
 
 
 def parse_elf(file: BinaryIO) -> Elf:
-    """Read an ELF file. Raise ValueError or `struct.error` where it is malformed."""
+    """Read an ELF file that can be read anywhere. Raise ValueError or `struct.error` where it is malformed."""
     ident = _at(file, 0, 16)
     if ident[:4] != b"\x7fELF" or ident[4] not in {1, 2} or ident[5] not in {1, 2}:
         msg = "no ELF file"
@@ -224,6 +222,9 @@ class _Reader:
 
 
 def _at(file: BinaryIO, offset: int, size: int) -> bytes:
+    """Return what is there, less at the end of the file."""
+    if offset > _FARTHEST:
+        raise ValueError("an offset beyond the end of any file")
     file.seek(offset)
     return file.read(size)
 

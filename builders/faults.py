@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from buildthrough.builders.build_log import plain_line
+
 Stage = Literal[
     "fetch", "unpack", "plan", "requires", "install", "metadata", "build", "collect", "repair", "check", "publish"
 ]
@@ -25,22 +27,22 @@ class PackageFault(BuildEnded):
     """The package cannot be built here: asking again gives the same answer."""
 
     def __init__(self, stage: Stage, kind: str, line: str) -> None:
-        super().__init__(f"{stage}: {kind}: {line}")
+        self.line = plain_line(line)
+        """The first telling line, one line of plain text of at most 500 characters, whatever was given."""
+        super().__init__(f"{stage}: {kind}: {self.line}")
         self.stage: Stage = stage
         self.kind = kind
         """Dotted class such as ``syslib.header``, ``limit.time``, ``output.bad-record``."""
-        self.line = line
-        """The first telling line, one line of plain text of at most 500 characters."""
 
 
 class InfrastructureFault(BuildEnded):
     """We failed: no worker, no disk, no upstream. The package is not to blame."""
 
     def __init__(self, kind: str, line: str) -> None:
-        super().__init__(f"{kind}: {line}")
+        self.line = plain_line(line)
+        super().__init__(f"{kind}: {self.line}")
         self.kind = kind
         """Dotted class that begins with ``infra.``."""
-        self.line = line
 
 
 class Cancelled(BuildEnded):

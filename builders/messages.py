@@ -24,11 +24,13 @@ KINDS = frozenset({
     "hook",
     "incompatible.python",
     "limit.disk",
+    "limit.memory",
     "output.bad-archive",
     "output.many",
     "output.no-manylinux",
     "output.none",
     "output.unsafe",
+    "requires.refused",
     "source.invalid",
     "source.unsafe",
 })  # fmt: skip

@@ -10,6 +10,7 @@ import binascii
 import csv
 import hashlib
 import io
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _ALGORITHMS = frozenset({"sha256", "sha384", "sha512"})
 _COLUMNS = 3
+_SIZE = re.compile(r"[0-9]{0,19}")
 SIGNATURES = ("RECORD", "RECORD.jws", "RECORD.p7s")
 """Files of the dist-info folder that RECORD cannot hold a digest of."""
 
@@ -82,6 +84,6 @@ def _recorded(path: str, digest: str, size: str) -> Recorded:
         length = int(size) if size else None
     except (binascii.Error, ValueError) as error:
         raise refusal("bad-record", f"RECORD has no readable digest and size for {quoted(path)}") from error
-    if len(raw) != hashlib.new(algorithm).digest_size:
+    if len(raw) != hashlib.new(algorithm).digest_size or not _SIZE.fullmatch(size):
         raise refusal("bad-record", f"RECORD has no readable digest and size for {quoted(path)}")
     return Recorded(algorithm=algorithm, digest=raw, size=length)

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 LONGEST_LINE = 300
 """Characters of a fault's telling line."""
 _PIECE = 1 << 20
+_LONGEST_MESSAGE = 200_000
+"""Characters; the host takes no longer ones."""
+_MACHINES = frozenset({
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE,
+})  # fmt: skip
+"""Errors that tell of the machine, not of the bytes that are read."""
 
 
 class Fault(Exception):
@@ -30,6 +36,25 @@ class Fault(Exception):
 
 class Refused(Exception):
     """The host does not want to go on; it knows why."""
+
+
+@contextmanager
+def blamed_on(kind: str, what: str) -> Iterator[None]:
+    """Turn whatever is raised while a stranger's bytes are read into a `Fault` of this kind.
+
+    What malformed bytes raise in the libraries is written down nowhere. It would count as our own failure otherwise,
+    to be tried again. Errors of the machine pass.
+    """
+    try:
+        yield
+    except (Fault, Refused, MemoryError):
+        raise
+    except OSError as problem:
+        if problem.errno in _MACHINES:
+            raise
+        raise Fault(kind, f"{what}: {problem}") from problem
+    except Exception as problem:
+        raise Fault(kind, f"{what}: {type(problem).__name__}: {problem}") from problem
 
 
 class HostLine:
@@ -51,6 +76,8 @@ class HostLine:
 
     def ask_for(self, requirements: Sequence[str]) -> None:
         """Ask for the wheels of these requirements. Raise `Refused` where the host has none."""
+        if sum(len(str(each)) + 10 for each in requirements) > _LONGEST_MESSAGE:
+            raise Fault("requires.refused", f"{len(requirements)} build requirements that are absurdly long together")
         self._say({"t": "requires", "list": list(requirements)})
         answer = json.loads(self._answers.readline() or "{}")
         if answer.get("ok") is not True:
@@ -69,6 +96,8 @@ class HostLine:
             self.fault(fault.kind, fault.line)
         except Refused:
             print("==> the host ends the build", flush=True)
+        except MemoryError:
+            self.fault("limit.memory", "there is not enough memory to read it")
         except OSError as problem:
             traceback.print_exc()
             full = problem.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

@@ -11,20 +11,23 @@ import json
 import os
 import stat
 import sys
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 from build import BuildBackendException, BuildException, ProjectBuilder
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 
 from buildthrough.builders.inside import compilers
-from buildthrough.builders.inside.dialogue import Fault, HostLine
+from buildthrough.builders.inside.dialogue import Fault, HostLine, blamed_on
 from buildthrough.builders.inside.processes import hide, run
 from buildthrough.builders.inside.reproducible import epoch_of, steady_names
 from buildthrough.builders.inside.unpack import unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import BinaryIO
 
 T = TypeVar("T")
 _ROOT = Path("/build")
@@ -34,6 +37,7 @@ _OUT = _ROOT / "out"
 _LARGEST_PYPROJECT = 1 << 20
 _LARGEST_ANSWER = 4 << 20
 """Of a hook, in bytes."""
+_MOST_NAMES = 1000
 _FULL_BYTES = 1 << 20
 """A file system with less room than this is taken for full."""
 _WRITABLE = ("/build", "/tmp", "/home/build", "/dev/shm")  # noqa: S108 # the sandbox's own
@@ -81,7 +85,7 @@ def _build(plan: Plan, host: HostLine) -> None:
     _make_environment(plan)
     _install(plan, required)
     host.enter("requires", "asking the backend what else it requires")
-    more = sorted(_call(lambda: builder.get_requires_for_build("wheel")) - set(required))
+    more = sorted(_call(lambda: builder.get_requires_for_build("wheel")) - set(required), key=str)
     if more:
         host.ask_for(more)
         host.enter("install", ", ".join(more))
@@ -103,10 +107,9 @@ def _read_build_system(source: Path) -> ProjectBuilder:
             raise Fault("source.unsafe", f"{name} is no regular file")
         if largest is not None and found.st_size > largest:
             raise Fault("source.invalid", f"{name} has {found.st_size} bytes, more than {largest}")
-    try:
+    with blamed_on("source.invalid", "the build system cannot be read"):
         return ProjectBuilder(str(source), str(_ENV / "bin" / "python"), _run_hook)
-    except (BuildException, ValueError, RecursionError) as problem:
-        raise Fault("source.invalid", f"{type(problem).__name__}: {problem}") from problem
+    raise AssertionError("nothing is swallowed there")
 
 
 def _check_python(source: Path, version: str) -> None:
@@ -114,12 +117,12 @@ def _check_python(source: Path, version: str) -> None:
     try:
         with (source / "PKG-INFO").open("rb") as file:
             headers = email.parser.BytesHeaderParser().parsebytes(file.read(_LARGEST_PYPROJECT))
-    except OSError:
+    except (OSError, ValueError):
         return  # older sdists have none
     wanted = str(headers.get("Requires-Python") or "").strip()
     try:
         fits = SpecifierSet(wanted).contains(version, prereleases=True)
-    except InvalidSpecifier:
+    except ValueError:  # InvalidSpecifier, or a number of thousands of digits
         return  # installers ignore one that they cannot read as well
     if not fits:
         raise Fault("incompatible.python", f"requires Python {wanted}, the target has {version}")
@@ -179,7 +182,7 @@ def _call(hook: Callable[[], T]) -> T:
         KeyError,
         AttributeError,
         RecursionError,
-        FileNotFoundError,
+        OSError,
     ) as problem:
         print(f"error: the backend's answer cannot be read: {type(problem).__name__}: {problem}", flush=True)
     raise HookFailed
@@ -205,15 +208,21 @@ def _why_hook_failed() -> tuple[str, str]:
 
 def _hand_out(host: HostLine) -> None:
     """Send the one regular file in the output folder."""
+    with blamed_on("output.unsafe", "the backend's output cannot be read"), _output() as (name, file):
+        host.hand_out(name, file)
+
+
+@contextmanager
+def _output() -> Iterator[tuple[str, BinaryIO]]:
     if not stat.S_ISDIR(_OUT.lstat().st_mode):
         raise Fault("output.unsafe", "the output folder was replaced")
-    names = [path.name for path in _OUT.iterdir()]
+    names = [path.name for path in islice(_OUT.iterdir(), _MOST_NAMES)]
     if not names:
         raise Fault("output.none", "the backend reports success, but there is no wheel")
     if len(names) > 1:
-        raise Fault("output.many", f"the backend made {len(names)} files, not one wheel")
+        raise Fault("output.many", f"the backend made {len(names)} files or more, not one wheel")
     path = _OUT / names[0]
     if not stat.S_ISREG(path.lstat().st_mode):
         raise Fault("output.unsafe", "the backend's output is no regular file")
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
-        host.hand_out(names[0], file)
+        yield names[0], file

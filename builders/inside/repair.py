@@ -21,7 +21,7 @@ from auditwheel.libc import Libc
 from auditwheel.policy import WheelPolicies
 from auditwheel.wheeltools import InWheelCtx, add_platforms, get_wheel_platforms
 
-from buildthrough.builders.inside.dialogue import Fault, HostLine
+from buildthrough.builders.inside.dialogue import Fault, HostLine, blamed_on
 from buildthrough.builders.inside.processes import hide
 
 _NAMED = Path("/build/named")
@@ -51,7 +51,7 @@ def main() -> None:
     plan: Plan = json.loads(sys.argv[1])
     host = HostLine(int(sys.argv[2]), int(sys.argv[3]))
     host.enter("repair", Path(plan["wheel"]).name)
-    with host.told_of_faults():
+    with host.told_of_faults(), blamed_on("output.bad-archive", "the wheel cannot be read"):
         hide()
         native = f"linux_{plan['arch']}"
         wheel = _unclaim(Path(plan["wheel"]), native)

@@ -7,15 +7,15 @@ are written first and every link last, so that nothing is ever written through o
 from __future__ import annotations
 
 import calendar
+import gzip
 import os
 import posixpath
 import stat
 import tarfile
 import zipfile
-import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from buildthrough.builders.inside.dialogue import Fault
+from buildthrough.builders.inside.dialogue import Fault, blamed_on
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,8 +24,15 @@ if TYPE_CHECKING:
 MOST_FILES = 100_000
 _EARLIEST = 315532800
 """1980 began: the first time stamp that a zip archive, and so a wheel, can hold. Seconds since 1970."""
+_LATEST = 4354819198
+"""2107 ends: the last one."""
 _PIECE = 1 << 20
 _LONGEST_PATH = 4000
+_DEEPEST = 100
+_LARGEST_HEADER = 4 << 20
+"""What is read from a tar archive at once: more is a header that claims to be huge."""
+_PASSES = 8
+"""How many times as much as it may hold a tar archive may have unpacked: hard links make it start again."""
 
 
 class Unpacker:
@@ -51,6 +58,8 @@ class Unpacker:
             raise Fault("source.unsafe", f"the sdist holds {name[:100]!r}, which lies outside of its folder")
         if len(name) > _LONGEST_PATH:
             raise Fault("source.unsafe", "the sdist holds a path that is too long")
+        if path.count("/") > _DEEPEST:
+            raise Fault("source.unsafe", f"the sdist has folders more than {_DEEPEST} deep")
         top = path.split("/")[0]
         if path == "." or (top.startswith("._") and "/" not in path):
             return None  # macOS leaves such resource forks beside the folder
@@ -77,7 +86,7 @@ class Unpacker:
                     raise Fault("source.unsafe", f"the sdist unpacks to more than {self._most_bytes} bytes")
                 file.write(piece)
         path.chmod(0o755 if executable else 0o644)
-        self._times.append((path, max(mtime, _EARLIEST)))
+        self._times.append((path, min(_LATEST, max(_EARLIEST, mtime))))  # in this order: NaN becomes the earliest
 
     def link(self, path: Path, target: str) -> None:
         """Remember a symbolic link. Raise `Fault` where it leads out of the archive's folder."""
@@ -92,6 +101,8 @@ class Unpacker:
             if path.exists():
                 os.utime(path, (mtime, mtime))
         for path, target in self._links:
+            if any((self._folder / each).is_symlink() for each in path.relative_to(self._folder).parents):
+                raise Fault("source.unsafe", f"the sdist holds the link {path.name[:100]!r} behind another link")
             self.folder(path.parent)
             if not path.exists():
                 path.symlink_to(target)
@@ -106,23 +117,48 @@ class Unpacker:
 def unpack(archive: Path, folder: Path, most_bytes: int) -> Path:
     """Unpack a ``.tar.gz`` or ``.zip`` below the folder and return its top folder. Raise `Fault`."""
     unpacker = Unpacker(folder, most_bytes)
-    try:
+    with blamed_on("source.invalid", "the sdist cannot be unpacked"):
         if archive.name.endswith(".zip"):
             _unpack_zip(archive, unpacker)
         elif archive.name.endswith((".tar.gz", ".tgz")):
-            _unpack_tar(archive, unpacker)
+            _unpack_tar(archive, unpacker, most_bytes)
         else:
             raise Fault("source.invalid", f"{archive.name[:100]} is neither a .tar.gz nor a .zip file")
         return unpacker.finish()
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError) as problem:
-        raise Fault("source.invalid", f"the sdist cannot be unpacked: {problem}") from problem
-    except RuntimeError as problem:  # how zipfile says that a password is needed
-        raise Fault("source.invalid", f"the sdist cannot be unpacked: {problem}") from problem
+    raise AssertionError("nothing is swallowed there")
 
 
-def _unpack_tar(archive: Path, unpacker: Unpacker) -> None:
-    try:
-        with tarfile.open(archive, "r:gz", errorlevel=2) as tar:
+class _Bounded:
+    """A decompressed tar archive that is read in pieces of bounded size, and not again and again."""
+
+    def __init__(self, file: gzip.GzipFile, most_bytes: int) -> None:
+        self._file = file
+        self._left = _PASSES * most_bytes
+
+    def read(self, size: int) -> bytes:
+        if not 0 <= size <= _LARGEST_HEADER:
+            raise Fault("source.unsafe", f"the sdist has a header of {size} bytes")
+        self._work(size)
+        return self._file.read(size)
+
+    def seek(self, position: int) -> int:
+        here = self._file.tell()
+        self._work(position - here if position >= here else position)
+        return self._file.seek(position)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def _work(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            raise Fault("source.unsafe", "the sdist unpacks to far too much, or over and over again")
+
+
+def _unpack_tar(archive: Path, unpacker: Unpacker, most_bytes: int) -> None:
+    with gzip.open(archive) as unpacked:
+        bounded = cast("IO[bytes]", _Bounded(unpacked, most_bytes))
+        with tarfile.open(fileobj=bounded, mode="r:", errorlevel=2) as tar:
             for member in tar:
                 path = unpacker.place(member.name)
                 if path is None:
@@ -135,10 +171,6 @@ def _unpack_tar(archive: Path, unpacker: Unpacker) -> None:
                     _write_member(tar, member, path, unpacker)
                 else:
                     raise Fault("source.unsafe", f"the sdist holds {member.name[:100]!r}, a device or a pipe")
-    except OSError as problem:
-        if problem.errno is not None:  # gzip's own complaints have none
-            raise
-        raise Fault("source.invalid", f"the sdist cannot be unpacked: {problem}") from problem
 
 
 def _write_member(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path, unpacker: Unpacker) -> None:
