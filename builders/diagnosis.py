@@ -38,6 +38,9 @@ _RULES: tuple[tuple[str, int, str], ...] = (
     ("capi", _SURE, r"error: .{0,80}\b_?Py[A-Z]?\w{1,60}\W{1,4}(?:undeclared|was not declared)"),
     ("capi", _SURE, r"error: implicit declaration of function .?_?Py\w"),
     ("capi", _SURE, r"error: too (?:few|many) arguments to function .?_?Py\w"),
+    # The package itself says that nobody should build it.
+    ("refused.deliberate", _SURE, r"(?i)package is (?:deprecated|obsolete|a placeholder)\b.{0,60}\b(?:use|install) |_INSTALL=True to avoid this error"),
+    ("refused.deliberate", _SURE, r"(?i)(?:this|the) (?:package|project|name) .{0,40}(?:was |has been |is )?(?:renamed to|superseded by|replaced by|not meant to be installed)"),
     # Build tools that are newer than the package.
     ("rot.setuptools", _SURE, r"setup command: use_2to3 is invalid"),
     ("rot.setuptools", _SURE, r"No module named '?(?:pkg_resources|distutils|setuptools\.[\w.]{1,60}|numpy\.distutils|imp)\b"),
@@ -62,10 +65,10 @@ _RULES: tuple[tuple[str, int, str], ...] = (
     ("incompatible.python", _SURE, r"(?i)(?:requires?|needs?|only supports?) (?:a different )?python\b.{0,40}(?:\d\.\d|\bin '|not in)"),
     ("incompatible.python", _SURE, r"(?i)python (?:version )?(?:[<>=!~]{1,2} ?)?\d(?:\.\d{1,2}){0,2}\+?.{0,20} (?:required|unsupported|not supported)"),
     ("incompatible.python", _SURE, r"(?i)cannot install on python version|unsupported python version|interpreter version .{1,40}newer than PyO3"),
-    ("incompatible.python", _SURE, r"SyntaxError: (?:Missing parentheses in call to 'print'|multiple exception types|leading zeros)"),
-    ("incompatible.python", _SURE, r"TabError: inconsistent use of tabs|has no attribute '(?:iteritems|has_key)'"),
-    ("incompatible.python", _SURE, r"NameError: name '(?:unicode|basestring|xrange|execfile|raw_input|reduce|file)' is not defined"),
-    ("incompatible.python", _SURE, r"No module named '?(?:ConfigParser|urllib2|c?StringIO|__builtin__|commands|Queue)\b"),
+    ("incompatible.python2", _SURE, r"SyntaxError: (?:Missing parentheses in call to 'print'|multiple exception types|leading zeros)"),
+    ("incompatible.python2", _SURE, r"TabError: inconsistent use of tabs|has no attribute '(?:iteritems|has_key)'"),
+    ("incompatible.python2", _SURE, r"NameError: name '(?:unicode|basestring|xrange|execfile|raw_input|reduce|file)' is not defined"),
+    ("incompatible.python2", _SURE, r"No module named '?(?:ConfigParser|urllib2|c?StringIO|__builtin__|commands|Queue)\b"),
     # This system.
     ("incompatible.platform", _SURE, r"(?i)fatal error: '?(?:windows|winsock2?|ws2tcpip|tchar|direct|shlobj|psapi|conio)\.h\b"),
     ("incompatible.platform", _SURE, r"fatal error: '?(?:Cocoa|Carbon|CoreFoundation|CoreServices|IOKit|mach|Foundation)/\w{1,40}\.h\b"),
