@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from buildthrough.builders.canonical import canonical
 from buildthrough.builders.dialogue import Dialogue, converse, lend_files, lend_folder
 from buildthrough.builders.portable import make_portable
+from buildthrough.builders.recipe_mount import follow
 from buildthrough.builders.sandbox import Command, Mount
 from buildthrough.builders.wheel import check_wheel
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from buildthrough.builders.artifact import CheckedWheel
     from buildthrough.builders.build_log import BuildLog
     from buildthrough.builders.kit import Kit
+    from buildthrough.builders.recipe import Recipe
     from buildthrough.builders.request import BuildRequest
     from buildthrough.builders.sandbox import Limits, Sandbox
     from buildthrough.builders.target import Target
@@ -37,13 +39,14 @@ async def build_wheel(
     limits: Limits,
     log: BuildLog,
     max_wheel_bytes: int,
+    recipe: Recipe | None = None,
 ) -> CheckedWheel:
     """Build the wheel of an sdist for a target, make it portable, check it.
 
     ``folder`` is this build's own: sub-folders are made in it, and it is made readable for the user that builds.
     ``resolve`` puts the wheels that satisfy requirements into a folder; it is asked at most twice, the second time
-    for all of them together. Raise `PackageFault` with the stage and the class, `InfrastructureFault`, or what
-    ``resolve`` raised.
+    for all of them together. ``recipe`` is all that applies to the request. Raise `PackageFault` with the stage and the
+    class, `InfrastructureFault`, or what ``resolve`` raised.
     """
     log.note(f"{request.project} {request.version} from {request.sdist} (sha256 {request.sdist_sha256})")
     log.note(f"for {target.slug} with {target.interpreter.executable}")
@@ -61,6 +64,7 @@ async def build_wheel(
         await resolve(tuple(wanted), wheels)
         await asyncio.to_thread(lend_files, wheels)
 
+    instructions = await follow(recipe, folder=folder, log=log)
     plan = {
         "sdist": f"/sdist/{sdist.name}",
         "python": str(target.interpreter.executable),
@@ -68,6 +72,7 @@ async def build_wheel(
         "wheels": _WHEELS,
         "uv": kit.uv,
         "most_bytes": limits.disk_bytes,
+        "recipe": None if instructions is None else instructions.target,
     }
     command = Command(
         argv=kit.argv("driver", plan),
@@ -75,6 +80,7 @@ async def build_wheel(
             *kit.mounts(target),
             Mount(source=sdist, target=f"/sdist/{sdist.name}"),
             Mount(source=wheels, target=_WHEELS),
+            *(() if instructions is None else (instructions,)),
         ),
         limits=limits,
     )

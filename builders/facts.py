@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,3 +34,5 @@ class BuildFacts:
     """Versions of the interpreter, compilers and tools, by name."""
     time_cut: datetime | None = None
     """The requirements are those of the index as it was then, since with today's it could not be built."""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    """What the recipe that applied does, as JSON's types, with its ``digest``; empty where none applied."""

@@ -29,6 +29,18 @@ if TYPE_CHECKING:
 INSIDE = "/sbx"
 """Where the kit's folder is seen inside."""
 _LIBRARIES = ("build", "pyproject_hooks", "packaging", "auditwheel", "elftools")
+_PROGRAMS = (
+    "compilers",
+    "dialogue",
+    "driver",
+    "patch",
+    "processes",
+    "recipe",
+    "repair",
+    "reproducible",
+    "unpack",
+)
+"""Modules of `builders.inside` that sandboxes are given."""
 _LEFT_OUT = frozenset({"site-packages", "dist-packages", "test", "tests", "man"})
 _OLDEST_DRIVER = (3, 11)
 _MOST_BYTES = 1 << 30
@@ -209,7 +221,17 @@ def _tool_files() -> Iterator[tuple[str, Path]]:
         for info in package.parent.glob(f"{name}-*.dist-info"):  # auditwheel asks for its own version
             yield f"lib/{info.name}/METADATA", info / "METADATA"
     inside = Path(__file__).with_name("inside")
-    for module in ("compilers", "dialogue", "driver", "processes", "repair", "reproducible", "unpack"):
+    for module in (
+        "compilers",
+        "dialogue",
+        "driver",
+        "patch",
+        "processes",
+        "recipe",
+        "repair",
+        "reproducible",
+        "unpack",
+    ):
         yield f"lib/buildthrough/builders/inside/{module}.py", inside / f"{module}.py"
 
 

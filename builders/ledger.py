@@ -29,6 +29,7 @@ builds = Table(
     Column("sdist", Text, nullable=False),
     Column("sdist_sha256", String(64), nullable=False),
     Column("target", Text, nullable=False),
+    Column("recipe", String(64)),
     Column("state", String(16), nullable=False),
     Column("attempts", Integer, nullable=False, default=0),
     Column("setbacks", Integer, nullable=False, default=0),  # infrastructure faults, which alone use up the attempts

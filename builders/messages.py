@@ -31,6 +31,8 @@ KINDS = frozenset({
     "output.none",
     "output.unsafe",
     "requires.refused",
+    "recipe.delete",
+    "recipe.patch",
     "source.invalid",
     "source.unsafe",
 })  # fmt: skip

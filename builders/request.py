@@ -26,11 +26,13 @@ class BuildRequest:
     sdist_sha256: str
     target: str
     """Slug of the target's environment."""
+    recipe: str | None = None
+    """Digest of the recipe that applies, see `buildthrough.builders.recipe`; None where none does."""
 
     @property
     def key(self) -> str:
         """What makes two requests the same build: 64 hexadecimal digits."""
-        parts = (self.project, self.version, self.sdist_sha256, self.target)
+        parts = (self.project, self.version, self.sdist_sha256, self.target, *((self.recipe,) if self.recipe else ()))
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 

@@ -95,17 +95,20 @@ async def resolve(
     folder: Path,
     limits: ResolutionLimits = _DEFAULT_LIMITS,
     moment: datetime | None = None,
+    constraints: Sequence[str] = (),
 ) -> tuple[UsedWheel, ...]:
     """Put the wheels that satisfy the requirements, and theirs in turn, into the folder. Return them by name.
 
     With a ``moment``, those come first that the index had then (`buildthrough.builders.time_cut`), and nothing is to
-    be built first.
+    be built first. ``constraints`` are requirements that bound what is chosen without asking for it: a recipe's, not a
+    stranger's.
 
     Raise `NeedsBuild` where a version can be had as an sdist only, `PackageFault` where a requirement is refused
     (``requires.refused``), cannot be satisfied (``deps.unresolvable``) or takes too much (``limit.disk``), and what
     the index raises.
     """
     seen = Seen(target=target)
+    seen.constrain(constraints)
     roots = [each for each in _parse(requirements, limits) if seen.applies(each)]
     looking = _Looking(index=index, seen=seen, limits=limits, moment=moment)
     await looking.up({canonicalize_name(each.name) for each in roots})

@@ -93,8 +93,16 @@ class Seen:
     """By file name."""
     unusable: set[str] = field(default_factory=set)
     """File names of wheels that are passed over."""
+    constraints: dict[NormalizedName, SpecifierSet] = field(default_factory=dict)
+    """What bounds the versions, whoever asks for them."""
     _releases: dict[NormalizedName, dict[Version, Release]] = field(default_factory=dict)
     _dependencies: dict[tuple[str, frozenset[str]], tuple[Requirement, ...]] = field(default_factory=dict)
+
+    def constrain(self, texts: Iterable[str]) -> None:
+        """Add constraints: requirements that were read before."""
+        for each in filter(self.applies, map(Requirement, texts)):
+            name = canonicalize_name(each.name)
+            self.constraints[name] = self.constraints.get(name, SpecifierSet()) & each.specifier
 
     def releases(self, project: NormalizedName) -> Mapping[Version, Release]:
         """Return what each version offers. Raise `Unseen`."""
@@ -221,7 +229,7 @@ class Provider(AbstractProvider[Requirement, Candidate, NormalizedName]):
         wanted = list(requirements[identifier])
         extras = frozenset(canonicalize_name(extra) for each in wanted for extra in each.extras)
         excluded = {each.version for each in incompatibilities[identifier] if each.extras <= extras}
-        specifier = SpecifierSet()
+        specifier = self._seen.constraints.get(identifier, SpecifierSet())
         for each in wanted:
             specifier &= each.specifier
         releases = self._seen.releases(identifier)

@@ -180,6 +180,7 @@ class Build:
     log_bytes: Annotated[int, Size(), Between(1 << 10, 1 << 30)]
     max_wheel_bytes: Annotated[int, Size(), Between(1, 1 << 62)]
     interpreters: tuple[str, ...]
+    recipes: tuple[str, ...]
     failure_days: Annotated[float, Between(0, 36500)]
     max_attempts: Annotated[int, Between(1, 1000)]
     queue_size: Count

@@ -78,7 +78,7 @@ def _read(key: Key, written: object, *, is_text: bool) -> Value:
     if key.kind is bool:
         return _bool(written, is_text=is_text)
     if key.is_size:
-        return _size(written)
+        return read_size(written)
     if key.kind is int:
         return _int(written, is_text=is_text)
     if key.kind is float:
@@ -122,7 +122,8 @@ def _float(written: object, *, is_text: bool) -> float:
     return number
 
 
-def _size(written: object) -> int:
+def read_size(written: object) -> int:
+    """Return a number of bytes. Raise ValueError."""
     if isinstance(written, int) and not isinstance(written, bool):
         return written
     match = _SIZE.fullmatch(written.strip()) if isinstance(written, str) and len(written) <= _LONGEST_SHOWN else None

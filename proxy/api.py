@@ -225,6 +225,7 @@ def describe(build: Build) -> dict[str, Any]:
         "sdist": request.sdist,
         "sdist_sha256": request.sdist_sha256,
         "target": request.target,
+        "recipe": request.recipe,
         "state": build.state.value,
         "fault": build.fault,
         "stage": build.stage,

@@ -10,6 +10,7 @@ from packaging.utils import canonicalize_name
 
 from buildthrough.builders.build import build_wheel
 from buildthrough.builders.faults import Cancelled, InfrastructureFault, NeedsBuild
+from buildthrough.builders.recipe_mount import bounded, check_skip
 from buildthrough.builders.request import BuildRequest
 from buildthrough.builders.requirements import resolve
 from buildthrough.builders.rot import build_or_turn_back
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from buildthrough.builders.build_log import BuildLog
     from buildthrough.builders.facts import UsedWheel
     from buildthrough.builders.queue import BuildQueue
+    from buildthrough.builders.recipe import Recipe, RecipeBook
     from buildthrough.builders.request import Build
     from buildthrough.builders.rot import Supply
     from buildthrough.builders.sandbox import Limits, Sandbox
@@ -55,6 +57,7 @@ class Building:
         limits: Limits,
         max_wheel_bytes: int,
         work: Path,
+        recipes: RecipeBook,
     ) -> None:
         self._mirror = mirror
         self._downloads = downloads
@@ -67,6 +70,7 @@ class Building:
         self._limits = limits
         self._max_wheel_bytes = max_wheel_bytes
         self._work = work
+        self._recipes = recipes
         self._index = OwnIndex(mirror, downloads)
 
     async def make(self, build: Build, sandbox: Sandbox, build_log: BuildLog) -> CheckedWheel:
@@ -77,6 +81,8 @@ class Building:
             raise InfrastructureFault(
                 "infra.no-target", f"This machine no longer has an interpreter for {request.target}."
             )
+        recipe = self._recipe(request, target)
+        check_skip(recipe)
         resource = await self._still_wanted(request, target)
         folder = self._folder(build)
         await asyncio.to_thread(_make_afresh, folder)
@@ -93,15 +99,23 @@ class Building:
                 kit=kit,
                 folder=await asyncio.to_thread(_below, folder, "again") if is_second else folder,
                 resolve=supply,
-                limits=self._limits,
+                limits=bounded(self._limits, recipe),
                 log=build_log,
                 max_wheel_bytes=self._max_wheel_bytes,
+                recipe=recipe,
             )
 
         async def resolve_as_of(
             requirements: Sequence[str], into: Path, moment: datetime | None
         ) -> tuple[UsedWheel, ...]:
-            return await resolve(requirements, target=target, index=self._index, folder=into, moment=moment)
+            return await resolve(
+                requirements,
+                target=target,
+                index=self._index,
+                folder=into,
+                moment=moment,
+                constraints=() if recipe is None else recipe.constraints,
+            )
 
         try:
             wheel = await build_or_turn_back(
@@ -142,9 +156,18 @@ class Building:
             sdist_sha256=entry.sha256,
             target=build.request.target,
         )
+        if target := self._targets.get(request.target):
+            request = self._recipes.identify(request, target)
         if await self._catalog.is_buried(sdist_sha256=request.sdist_sha256, target=request.target):
             return None
         return await self._queue.submit(request)
+
+    def _recipe(self, request: BuildRequest, target: Target) -> Recipe | None:
+        """Return the recipe of a request. Raise `Cancelled` where it is another than when the build was asked for."""
+        recipe = self._recipes.of(request.project, request.version, target)
+        if (None if recipe is None else recipe.digest) != request.recipe:
+            raise Cancelled("cancelled.recipe", "The recipe for it was changed since it was asked for: ask again.")
+        return recipe
 
     def _folder(self, build: Build) -> Path:
         return self._work / f"build-{build.id}"

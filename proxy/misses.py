@@ -105,12 +105,15 @@ class Misses:
         *,
         enabled: bool,
         observe: Callable[[Verdict], None],
+        identify: Callable[[BuildRequest], BuildRequest] = lambda request: request,
     ) -> None:
+        """``identify`` gives a request the recipe that applies to it."""
         self._queue = queue
         self._catalog = catalog
         self._targets = tuple(targets)
         self._enabled = enabled
         self._observe = observe
+        self._identify = identify
         self._tasks: set[asyncio.Task[None]] = set()
 
     def see(self, entry: Entry, files: Callable[[], Awaitable[ProjectFiles]], user_agent: str | None) -> None:
@@ -143,7 +146,7 @@ class Misses:
         wheels = await self._catalog.wheels(files.project)
         sighting = Sighting(entry=entry, files=files, wheels=wheels, client=read_user_agent(user_agent))
         judged = judge(sighting, self._targets)
-        verdict = judged if isinstance(judged, Verdict) else await self._submit(judged, wheels)
+        verdict = judged if isinstance(judged, Verdict) else await self._submit(self._identify(judged), wheels)
         self._observe(verdict)
         return verdict
 

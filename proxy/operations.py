@@ -55,13 +55,16 @@ class Operations:
         forgotten: Callable[[str], Awaitable[None]],
         space: Space,
         heal: Callable[[str, str], Awaitable[bool]],
+        identify: Callable[[BuildRequest], BuildRequest],
     ) -> None:
         """``forgotten`` drops what is kept of a project whose upstream is to be decided anew.
 
-        ``heal`` looks at something in the data folder by its kind and name, see `Healing.heal`.
+        ``heal`` looks at something in the data folder by its kind and name, see `Healing.heal`. ``identify`` gives a
+        request the recipe that applies to it.
         """
         self.space = space
         self._heal = heal
+        self._identify = identify
         self._mirror = mirror
         self._catalog = catalog
         self._queue = queue
@@ -133,7 +136,7 @@ class Operations:
                 raise Conflict(f"{wheel.filename} is built already; purge it to have it built again.")
         await self._catalog.unbury(sdist_sha256=request.sdist_sha256, target=request.target)
         try:
-            build = await self._queue.submit(request, again=True)
+            build = await self._queue.submit(self._identify(request), again=True)
         except QueueFull as error:
             raise Conflict("The queue of builds is full; ask again later.") from error
         log.info("build asked for by an operator", build=build.id, project=project, version=wanted, target=chosen.slug)

@@ -13,6 +13,7 @@ from buildthrough.builders.attendance import Work
 from buildthrough.builders.build_log import BuildLog
 from buildthrough.builders.pool import Pool
 from buildthrough.builders.sandbox import Limits
+from buildthrough.config.recipe_files import load_recipes
 from buildthrough.config.schema import SettingsError
 from buildthrough.proxy import access, logs
 from buildthrough.proxy.api import MAX_BODY_BYTES, Api, Readiness
@@ -37,9 +38,11 @@ from buildthrough.proxy.stores import open_stores
 from buildthrough.proxy.web import Index
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
     from pathlib import Path
 
+    from buildthrough.builders.recipe import RecipeBook
+    from buildthrough.builders.request import BuildRequest
     from buildthrough.builders.workshop import Workshop
     from buildthrough.config.schema import Settings
     from buildthrough.proxy.folder import DataFolder
@@ -75,6 +78,8 @@ async def assemble(
     stack: AsyncExitStack,
 ) -> Assembly:
     """Open everything, in the order of dependence; the stack closes it in reverse."""
+    recipes = await asyncio.to_thread(load_recipes, settings.build.recipes)
+    identify = _identify(recipes, workshop)
     metrics = Metrics()
     metrics.isolation(workshop.isolation.level)
     parts = await open_stores(settings, metrics, stack)
@@ -132,9 +137,16 @@ async def assemble(
     )
     stack.push_async_callback(projects.close)
     pool = await stack.enter_async_context(
-        _pool(settings, workshop, store=parts, mirror=mirror, downloads=downloads, work=work)
+        _pool(settings, workshop, store=parts, mirror=mirror, downloads=downloads, work=work, recipes=recipes)
     )
-    misses = Misses(parts.queue, parts.catalog, workshop.targets, enabled=pool.slots > 0, observe=metrics.verdict)
+    misses = Misses(
+        parts.queue,
+        parts.catalog,
+        workshop.targets,
+        enabled=pool.slots > 0,
+        observe=metrics.verdict,
+        identify=identify,
+    )
     stack.push_async_callback(misses.close)
 
     async def forgotten(project: str) -> None:
@@ -157,6 +169,7 @@ async def assemble(
         forgotten=forgotten,
         space=parts.space,
         heal=parts.healing.heal,
+        identify=identify,
     )
     for work_of in (parts.space.run(), parts.checks.run(parts.healing.heal), parts.tidy()):
         await _start_task(work_of, stack)
@@ -201,6 +214,11 @@ def _screens(settings: Settings, releases: Releases) -> Screens:
     return Screens(rules=rules, cutoffs=cutoffs, releases=releases, memory_bytes=memory)
 
 
+def _identify(recipes: RecipeBook, workshop: Workshop) -> Callable[[BuildRequest], BuildRequest]:
+    targets = {target.slug: target for target in workshop.targets}
+    return lambda request: recipes.identify(request, targets[request.target])
+
+
 def _pool(
     settings: Settings,
     workshop: Workshop,
@@ -209,6 +227,7 @@ def _pool(
     mirror: Mirror,
     downloads: Downloads,
     work: Path,
+    recipes: RecipeBook,
 ) -> Pool[BuildLog]:
     """Return the workers, none where nothing can be isolated."""
     build = settings.build
@@ -232,6 +251,7 @@ def _pool(
         ),
         max_wheel_bytes=build.max_wheel_bytes,
         work=work,
+        recipes=recipes,
     )
     return Pool(
         store.queue,

@@ -12,6 +12,7 @@ import os
 import stat
 import sys
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, TypeVar
@@ -22,6 +23,7 @@ from packaging.specifiers import SpecifierSet
 from buildthrough.builders.inside import compilers
 from buildthrough.builders.inside.dialogue import Fault, HostLine, blamed_on
 from buildthrough.builders.inside.processes import hide, run
+from buildthrough.builders.inside.recipe import Instructions, read_instructions
 from buildthrough.builders.inside.reproducible import epoch_of, steady_names
 from buildthrough.builders.inside.unpack import unpack
 
@@ -52,6 +54,8 @@ class Plan(TypedDict):
     wheels: str
     uv: str
     most_bytes: int
+    recipe: str | None
+    """The file that `buildthrough.builders.inside.recipe` reads."""
 
 
 class HookFailed(Exception):
@@ -76,28 +80,32 @@ def _build(plan: Plan, host: HostLine) -> None:
     source = unpack(Path(plan["sdist"]), _ROOT / "src", plan["most_bytes"])
     os.environ["SOURCE_DATE_EPOCH"] = str(epoch_of(source))
     host.enter("plan", "reading the build system")
+    recipe = read_instructions(plan["recipe"])
+    recipe.change(source)
     _check_python(source, plan["python_version"])
-    builder = _read_build_system(source)
-    required = sorted(builder.build_system_requires)
+    builder = _read_build_system(source, recipe)
+    required = recipe.required(builder.build_system_requires)
     host.enter("requires", ", ".join(required) or "nothing is required")
     host.ask_for(required)
     host.enter("install", "making the build environment")
     _make_environment(plan)
     _install(plan, required)
     host.enter("requires", "asking the backend what else it requires")
-    more = sorted(_call(lambda: builder.get_requires_for_build("wheel")) - set(required), key=str)
+    settings = recipe.config_settings
+    asked = _call(lambda: builder.get_requires_for_build("wheel", settings))
+    more = sorted(set(recipe.required(asked)) - set(required), key=str)
     if more:
         host.ask_for(more)
         host.enter("install", ", ".join(more))
         _install(plan, more)
     host.enter("build", "building the wheel")
     _OUT.mkdir()
-    _call(lambda: builder.build("wheel", str(_OUT)))
+    _call(lambda: builder.build("wheel", str(_OUT), settings))
     host.enter("collect", "looking at what was built")
     _hand_out(host)
 
 
-def _read_build_system(source: Path) -> ProjectBuilder:
+def _read_build_system(source: Path, recipe: Instructions) -> ProjectBuilder:
     for name, largest in (("pyproject.toml", _LARGEST_PYPROJECT), ("setup.py", None)):
         try:
             found = (source / name).lstat()
@@ -108,7 +116,7 @@ def _read_build_system(source: Path) -> ProjectBuilder:
         if largest is not None and found.st_size > largest:
             raise Fault("source.invalid", f"{name} has {found.st_size} bytes, more than {largest}")
     with blamed_on("source.invalid", "the build system cannot be read"):
-        return ProjectBuilder(str(source), str(_ENV / "bin" / "python"), _run_hook)
+        return ProjectBuilder(str(source), str(_ENV / "bin" / "python"), partial(_run_hook, recipe))
     raise AssertionError("nothing is swallowed there")
 
 
@@ -154,9 +162,11 @@ def _install(plan: Plan, requirements: Sequence[str]) -> None:
         raise HookFailed
 
 
-def _run_hook(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
+def _run_hook(
+    recipe: Instructions, cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None
+) -> None:
     """Run a hook, as pyproject_hooks wants it; nothing that it started is alive when its answer is read."""
-    if run(cmd, folder=cwd or "/build", environment={**_environ(), **(extra_environ or {})}):
+    if run(cmd, folder=cwd or "/build", environment={**recipe.surround(_environ()), **(extra_environ or {})}):
         raise HookFailed
     answer = Path(cmd[-1], "output.json")
     found = answer.lstat()

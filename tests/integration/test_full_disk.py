@@ -21,6 +21,7 @@ from tests.fakes.sdists import pure_sdist
 from tests.integration.assembled import JSON, TARGET, serving, workshop
 
 from buildthrough.builders.faults import InfrastructureFault
+from buildthrough.builders.recipe import RecipeBook
 from buildthrough.proxy import arrival, downloads, reading
 from buildthrough.proxy.blobs import LocalBlobs
 from buildthrough.proxy.building import Building
@@ -161,7 +162,7 @@ async def test_a_build_that_finds_the_disk_full_is_our_failure_and_succeeds_late
         built = await LocalBlobs.opened(disk / "built")
         building = Building(
             mirror=None, downloads=None, catalog=records.catalog, built=built, queue=records.queue, workshop=workshop(),
-            limits=None, max_wheel_bytes=1 << 20, work=tmp_path,
+            limits=None, max_wheel_bytes=1 << 20, work=tmp_path, recipes=RecipeBook(),
         )  # fmt: skip
         await records.queue.submit(a_request())
         build = await records.queue.claim()

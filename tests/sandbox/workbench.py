@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from buildthrough.builders.artifact import CheckedWheel
     from buildthrough.builders.kit import Kit
+    from buildthrough.builders.recipe import Recipe
     from buildthrough.builders.sandbox import Sandbox
     from buildthrough.builders.slot import Slot
     from buildthrough.builders.target import Target
@@ -86,6 +87,7 @@ class Workbench:
         resolve: Asked | None = None,
         log: BuildLog | None = None,
         max_wheel_bytes: int = 64 << 20,
+        recipe: Recipe | None = None,
         **limits: float,
     ) -> CheckedWheel:
         """Build; the wheel stays until the workbench is cleared."""
@@ -110,6 +112,7 @@ class Workbench:
             limits=replace(LIMITS, **limits),
             log=log or BuildLog(),
             max_wheel_bytes=max_wheel_bytes,
+            recipe=recipe,
         )
 
 
