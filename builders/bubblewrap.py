@@ -5,32 +5,37 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from buildthrough.builders import seccomp
 from buildthrough.builders.cgroup import Cgroup, Usage
 from buildthrough.builders.channel import LONGEST_LINE, PipeChannel
 from buildthrough.builders.clock import Clock
-from buildthrough.builders.faults import InfrastructureFault
+from buildthrough.builders.faults import InfrastructureFault, SlotFault
 from buildthrough.builders.host import count_tasks, survey_host
 from buildthrough.builders.isolation import probe
 from buildthrough.builders.log import Log
 from buildthrough.builders.pipes import Pipes
-from buildthrough.builders.profile import ETC_FILES, Descriptors, Host, command_line
+from buildthrough.builders.profile import ETC_FILES, TEMPORARY, Descriptors, Host, command_line
+from buildthrough.builders.remains import Marks, find_remains
 from buildthrough.builders.sandbox import Ending
 from buildthrough.builders.supervision import Supervision
 from buildthrough.builders.tree import Reports, Tree
-from buildthrough.builders.watchdog import MemoryWatchdog
+from buildthrough.builders.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from buildthrough.builders.sandbox import Channel, Command, Isolation
+    from buildthrough.builders.sandbox import Channel, Command, Isolation, Limits, Overrun
     from buildthrough.builders.slot import Slot
 
 T = TypeVar("T")
+_SET_UP_TASKS = 4
+"""Of the limit of processes, what bwrap takes itself, and one to tell that there is none left."""
+_SPARE_TASKS = 32
+"""Beyond the limit of the control group, which counts refusals, until that of the user refuses, which counts none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +66,13 @@ class BubblewrapSandbox:
         self._work = work
         self._host = host
         self._turn = asyncio.Lock()
+        self._out_of_service: SlotFault | None = None
 
     async def run(self, command: Command, talk: Callable[[Channel], Awaitable[T]]) -> tuple[T | None, Ending]:
         """Run the command, hold the dialogue, wait until every process of it is dead. See `Sandbox.run`."""
         async with self._turn:
+            if self._out_of_service is not None:
+                raise SlotFault("infra.remains", f"the slot is out of service: {self._out_of_service.line}")
             stop = asyncio.Event()
             running = asyncio.create_task(self._run(command, talk, stop))
             cancelled: asyncio.CancelledError | None = None
@@ -88,14 +96,11 @@ class BubblewrapSandbox:
         self, command: Command, talk: Callable[[Channel], Awaitable[T]], stop: asyncio.Event
     ) -> tuple[T | None, Ending]:
         plan = await asyncio.to_thread(self._plan, command, stop)
-        if plan.cgroup is None:
-            return await _run_in_pipes(plan, talk)
-        limits = command.limits
         try:
-            await asyncio.to_thread(plan.cgroup.create, memory_bytes=limits.memory_bytes, processes=limits.processes)
-            return await _run_in_pipes(plan, talk)
-        finally:
-            await asyncio.to_thread(plan.cgroup.remove)
+            return await _run_in_cgroup(plan, talk)
+        except SlotFault as fault:
+            self._out_of_service = fault
+            raise
 
     def _plan(self, command: Command, stop: asyncio.Event) -> _Plan:
         """Refuse what would not isolate, and look at the machine. Blocking."""
@@ -105,16 +110,31 @@ class BubblewrapSandbox:
         if self._host is None:
             self._host = survey_host()
         processes = command.limits.processes
+        if slot.uid is None:
+            processes += count_tasks(os.geteuid())
+        elif slot.hierarchy is not None:
+            processes += _SPARE_TASKS
         return _Plan(
             command=command,
             host=self._host,
             architecture=_architecture(),
             user=slot.user,
-            processes=processes if slot.uid is not None else processes + count_tasks(os.geteuid()),
+            processes=processes,
             cgroup=None if slot.hierarchy is None else Cgroup(slot.hierarchy, slot.index),
             own_proc=self._own_proc,
             stop=stop,
         )
+
+
+async def _run_in_cgroup(plan: _Plan, talk: Callable[[Channel], Awaitable[T]]) -> tuple[T | None, Ending]:
+    if plan.cgroup is None:
+        return await _run_in_pipes(plan, talk)
+    limits = plan.command.limits
+    try:
+        await asyncio.to_thread(plan.cgroup.create, memory_bytes=limits.memory_bytes, processes=limits.processes)
+        return await _run_in_pipes(plan, talk)
+    finally:
+        await asyncio.to_thread(plan.cgroup.remove)
 
 
 async def _run_in_pipes(plan: _Plan, talk: Callable[[Channel], Awaitable[T]]) -> tuple[T | None, Ending]:
@@ -139,16 +159,17 @@ async def _run_in_pipes(plan: _Plan, talk: Callable[[Channel], Awaitable[T]]) ->
         ends = (leash_end, ready_end, log_end)
         tree = await _start(plan, descriptors, ends, Reports(status=status, ready=ready, leash=leash))
         pipes.close_inner()
+        watchdog = Watchdog(tree.found, limits, cgroup=plan.cgroup, folders=TEMPORARY)
         supervision = Supervision(
             tree=tree,
             channel=PipeChannel(messages, answers, clock),
             log=log,
             clock=clock,
             limits=limits,
-            watchdog=MemoryWatchdog(tree.found, limits.memory_bytes) if plan.cgroup is None else None,
+            watchdog=watchdog,
             stop=plan.stop,
         )
-        return await _outcome(plan, supervision, tree, talk)
+        return await _outcome(plan, supervision, watchdog, tree, talk)
 
 
 async def _start(plan: _Plan, descriptors: Descriptors, streams: tuple[int, int, int], reports: Reports) -> Tree:
@@ -168,7 +189,7 @@ async def _start(plan: _Plan, descriptors: Descriptors, streams: tuple[int, int,
 
 
 async def _outcome(
-    plan: _Plan, supervision: Supervision, tree: Tree, talk: Callable[[Channel], Awaitable[T]]
+    plan: _Plan, supervision: Supervision, watchdog: Watchdog, tree: Tree, talk: Callable[[Channel], Awaitable[T]]
 ) -> tuple[T | None, Ending]:
     fault: Exception | None = None
     value: T | None = None
@@ -176,10 +197,9 @@ async def _outcome(
         value = await supervision.hold(talk)
     except Exception as error:  # noqa: BLE001 # raised again below, unless there was nothing to talk to
         fault = error
-    usage = Usage(peak_bytes=supervision.peak_memory_bytes, oom_kills=0)
-    if plan.cgroup is not None:
-        usage = await asyncio.to_thread(plan.cgroup.usage)
-    overrun = "memory" if usage.oom_kills else supervision.overrun
+    await _prove_the_end(plan, tree, fault)
+    usage = await asyncio.to_thread(_usage, plan, watchdog)
+    overrun = _overrun(plan.command.limits, supervision, usage)
     if not (tree.ran or overrun or plan.stop.is_set()):
         raise InfrastructureFault("infra.sandbox", _complaint(supervision.log)) from fault
     if fault is not None:
@@ -190,7 +210,42 @@ async def _outcome(
         log=supervision.log,
         seconds=supervision.seconds,
         peak_memory_bytes=usage.peak_bytes,
+        cpu_seconds=usage.cpu_seconds,
+        refused_forks=usage.refused_forks,
     )
+
+
+async def _prove_the_end(plan: _Plan, tree: Tree, fault: Exception | None) -> None:
+    """Look whether anything is left. Raise `SlotFault` where it is; what had gone wrong before is told with it."""
+    if isinstance(fault, SlotFault):
+        raise fault
+    uid = None if plan.user is None or plan.cgroup is None else plan.user[0]
+    marks = Marks(uid=uid, namespace=tree.namespace, cgroup=plan.cgroup)
+    if left := await asyncio.to_thread(find_remains, marks):
+        raise SlotFault("infra.remains", f"processes of a build outlived it: {', '.join(left)[:400]}") from fault
+
+
+def _usage(plan: _Plan, watchdog: Watchdog) -> Usage:
+    """Return what the kernel has counted, or what was seen where it does not count. Blocking."""
+    if plan.cgroup is None:
+        as_many_as_allowed = watchdog.peak_tasks >= plan.command.limits.processes - _SET_UP_TASKS
+        return Usage(
+            peak_bytes=watchdog.peak_bytes,
+            oom_kills=0,
+            refused_forks=int(as_many_as_allowed),
+            cpu_seconds=watchdog.cpu_seconds,
+        )
+    usage = plan.cgroup.usage()
+    return usage if usage.cpu_seconds is not None else replace(usage, cpu_seconds=watchdog.cpu_seconds)
+
+
+def _overrun(limits: Limits, supervision: Supervision, usage: Usage) -> Overrun | None:
+    """Return the limit that ended it; what the kernel says counts more than what we saw first."""
+    if usage.oom_kills:
+        return "memory"
+    if supervision.overrun is None and supervision.exit_code and (usage.cpu_seconds or 0) >= limits.cpu_seconds:
+        return "cpu"  # a process was alone with it, and the kernel killed it before we looked
+    return supervision.overrun
 
 
 def _complaint(log: bytes) -> str:

@@ -12,9 +12,12 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from buildthrough.builders.faults import InfrastructureFault
+from buildthrough.builders.faults import InfrastructureFault, SlotFault
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _NAME = re.compile(r"buildthrough-(?P<supervisor>\d+)-\d+")
 _REMOVAL_SECONDS = 2.0
@@ -33,11 +36,14 @@ class Hierarchy:
     """The same for the pids controller; with version 2 the same folder."""
     cpu: Path | None = None
     """The same for the cpu controller, where there is one to be had."""
+    cpuacct: Path | None = None
+    """The same for the controller that counts processor time; with version 2 every group does."""
 
     @property
     def parents(self) -> tuple[Path, ...]:
         """The different ones of them."""
-        return tuple(dict.fromkeys(path for path in (self.memory, self.pids, self.cpu) if path is not None))
+        folders = (self.memory, self.pids, self.cpu, self.cpuacct)
+        return tuple(dict.fromkeys(path for path in folders if path is not None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +52,9 @@ class Usage:
 
     peak_bytes: int | None
     oom_kills: int
+    refused_forks: int = 0
+    """How often another process or thread was refused."""
+    cpu_seconds: float | None = None
 
 
 class Cgroup:
@@ -57,6 +66,7 @@ class Cgroup:
         self._memory = hierarchy.memory / name
         self._pids = hierarchy.pids / name
         self._cpu = None if hierarchy.cpu is None else hierarchy.cpu / name
+        self._cpuacct = None if hierarchy.cpuacct is None else hierarchy.cpuacct / name
         self._folders = tuple(parent / name for parent in hierarchy.parents)
 
     @property
@@ -93,16 +103,31 @@ class Cgroup:
             else ("memory.peak", "memory.events")
         )
         return Usage(
-            peak_bytes=_read_number(self._memory / peak), oom_kills=_read_key(self._memory / kills, "oom_kill")
+            peak_bytes=_read_number(self._memory / peak),
+            oom_kills=_read_key(self._memory / kills, "oom_kill"),
+            refused_forks=_read_key(self._pids / "pids.events", "max"),
+            cpu_seconds=self.cpu_seconds(),
         )
 
+    def cpu_seconds(self) -> float | None:
+        """Return the processor time that was used so far, None where no controller counts it."""
+        if self._version == 1:
+            nanoseconds = None if self._cpuacct is None else _read_number(self._cpuacct / "cpuacct.usage")
+            return None if nanoseconds is None else nanoseconds / 1e9
+        return _read_key(self._memory / "cpu.stat", "usage_usec") / 1e6
+
+    def members(self) -> frozenset[int]:
+        """Return the processes that are in it, in whichever of its folders."""
+        files = (_read_if_there(procs) for procs in self.procs)
+        return frozenset(int(pid) for file in files for pid in file.split())
+
     def remove(self) -> None:
-        """Kill what is still in it and remove it. Raise `InfrastructureFault` where it stays."""
+        """Kill what is still in it and remove it. Raise `SlotFault` where it stays."""
         try:
             for folder in self._folders:
                 _remove(folder)
         except OSError as error:
-            raise InfrastructureFault("infra.sandbox", f"the control group cannot be removed: {error}") from error
+            raise SlotFault("infra.remains", f"the control group cannot be removed: {error}") from error
 
 
 def find_hierarchy() -> Hierarchy | None:
@@ -112,8 +137,8 @@ def find_hierarchy() -> Hierarchy | None:
     if "memory" in mounts and "pids" in mounts:
         memory, pids = (_under(*mounts[name], own.get(name, "/")) for name in ("memory", "pids"))
         if _can_make(memory) and _can_make(pids):
-            cpu = _under(*mounts["cpu"], own.get("cpu", "/")) if "cpu" in mounts else None
-            return Hierarchy(version=1, memory=memory, pids=pids, cpu=cpu if cpu and _can_make(cpu) else None)
+            cpu, cpuacct = (_usable(name, mounts, own) for name in ("cpu", "cpuacct"))
+            return Hierarchy(version=1, memory=memory, pids=pids, cpu=cpu, cpuacct=cpuacct)
     if "" in mounts:
         folder, root = mounts[""]
         for parent in (_in_root(folder), _in_own(_under(folder, root, own.get("", "/")))):
@@ -158,6 +183,14 @@ def _under(folder: Path, root: str, group: str) -> Path:
     base = root.rstrip("/")
     inside = group.removeprefix(base) if group == base or group.startswith(f"{base}/") else "/"
     return folder / inside.lstrip("/")
+
+
+def _usable(controller: str, mounts: Mapping[str, tuple[Path, str]], own: Mapping[str, str]) -> Path | None:
+    """Return the folder under which we can make groups for a controller of version 1 that is good to have."""
+    if controller not in mounts:
+        return None
+    parent = _under(*mounts[controller], own.get(controller, "/"))
+    return parent if _can_make(parent) else None
 
 
 def _can_make(parent: Path) -> bool:
@@ -244,5 +277,12 @@ def _read_number(file: Path) -> int | None:
 
 
 def _read_key(file: Path, key: str) -> int:
-    rows = dict(line.split(" ", 1) for line in file.read_text().splitlines())
+    rows = dict(line.split(" ", 1) for line in _read_if_there(file).splitlines())
     return int(rows.get(key, 0))
+
+
+def _read_if_there(file: Path) -> str:
+    try:
+        return file.read_text()
+    except FileNotFoundError:  # depends on the kernel's configuration and age
+        return ""

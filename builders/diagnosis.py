@@ -53,6 +53,11 @@ _RULES: tuple[tuple[str, int, str], ...] = (
     ("rot.setuptools", _SURE, r"module '(?:inspect|pkgutil|ast|collections)' has no attribute '\w{1,60}'"),
     ("rot.cython", _SURE, r"AttributeError: (?:cython_sources|'\w{1,60}' object has no attribute 'cython_\w{1,30}')|Cython\.Compiler\.Errors\.CompileError"),
     ("rot.cython", _SURE, r"Error compiling Cython file|^(?:Error: )?[\w./+-]{1,200}\.pyx:\d{1,7}:\d{1,7}: (?!warning)\S"),
+    # What the kernel refused, in its own words; where nothing better is known of how it ended.
+    ("limit.disk", _SURE, r"No space left on device|Disk quota exceeded"),
+    ("limit.file-size", _SURE, r"(?:\[Errno 27\] |: )File too large|File size limit exceeded"),
+    ("limit.processes", _SURE, r"can't start new thread|fork: .{0,40}Resource temporarily unavailable"),
+    ("limit.memory", _SURE, r"^MemoryError\b|virtual memory exhausted|out of memory allocating|Cannot allocate memory"),
     # The sandbox has no network.
     ("network.denied", _SURE, r"Temporary failure in name resolution|Name or service not known|nodename nor servname"),
     ("network.denied", _SURE, r"(?i)could(?:n't| not) resolve (?:host|proxy)|unable to resolve host|failed to lookup address"),

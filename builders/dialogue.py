@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from buildthrough.builders.build_log import plain_line
 from buildthrough.builders.diagnosis import diagnose
+from buildthrough.builders.exceeded import ended_by, failed_by
 from buildthrough.builders.faults import BuildEnded, InfrastructureFault, PackageFault
 from buildthrough.builders.messages import Entered, Failed, Requires, WheelComes, read_message
 from buildthrough.builders.sandbox import DialogueError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from buildthrough.builders.build_log import BuildLog
     from buildthrough.builders.faults import Stage
-    from buildthrough.builders.sandbox import Channel, Command, Ending, Limits, Sandbox
+    from buildthrough.builders.sandbox import Channel, Command, Sandbox
 
 MOST_ROUNDS = 8
 """How often a command inside may ask for requirements: each time the host resolves them and downloads."""
@@ -105,35 +106,26 @@ async def converse(*, sandbox: Sandbox, command: Command, dialogue: Dialogue, lo
     peak = "" if ending.peak_memory_bytes is None else f", at most {ending.peak_memory_bytes >> 20} MiB of memory"
     log.note(f"the sandbox ended after {ending.seconds:.1f} s{peak}")
     if ending.overrun is not None:
-        raise _overrun(dialogue, ending, command.limits)
+        raise ended_by(ending, command.limits, dialogue.stage) or _broken_off(dialogue)
     if dialogue.ended is not None:
         raise dialogue.ended
     if dialogue.failed is not None:
-        raise _failure(dialogue.failed, text)
+        raise _failure(dialogue.failed, text, failed_by(ending, command.limits, dialogue.failed.stage))
     if dialogue.wheel is None:
         line = f"the driver ended at the stage {dialogue.stage} with exit code {ending.exit_code}, without a word"
         raise InfrastructureFault("infra.driver", line)
     return dialogue.wheel
 
 
-def _overrun(dialogue: Dialogue, ending: Ending, limits: Limits) -> PackageFault:
-    stage = dialogue.stage
-    match ending.overrun:
-        case "time":
-            return PackageFault(stage, "limit.time", f"took more than {limits.wall_seconds:g} seconds")
-        case "silence":
-            return PackageFault(stage, "limit.silence", f"printed nothing for {limits.silence_seconds:g} seconds")
-        case "memory":
-            return PackageFault(stage, "limit.memory", f"used more than {limits.memory_bytes >> 20} MiB of memory")
-        case "log":
-            return PackageFault(stage, "limit.log", "printed far more than a log can hold")
-        case _:
-            if isinstance(dialogue.ended, PackageFault):
-                return dialogue.ended
-            return PackageFault(stage, "output.dialogue", "what came out of the sandbox was not what a driver says")
+def _broken_off(dialogue: Dialogue) -> PackageFault:
+    if isinstance(dialogue.ended, PackageFault):
+        return dialogue.ended
+    return PackageFault(dialogue.stage, "output.dialogue", "what came out of the sandbox was not what a driver says")
 
 
-def _failure(failed: Failed, text: str) -> BuildEnded:
+def _failure(failed: Failed, text: str, refused: PackageFault | None) -> BuildEnded:
+    if refused is not None and failed.kind in {"driver", "hook"}:
+        return refused
     if failed.kind == "driver":
         return InfrastructureFault("infra.driver", failed.line)
     if failed.kind != "hook":

@@ -181,6 +181,35 @@ FAILURES: Final[tuple[FailureClass, ...]] = (
         advice="Raise build.memory_bytes, or give it a recipe with a limit of its own.",
     ),
     FailureClass(
+        name="limit.cpu", means="the build used too much processor time", remembered=7 * DAY, scope="limits",
+        advice="Raise build.cpu_seconds, or give it a recipe with a limit of its own.",
+    ),
+    FailureClass(
+        name="limit.disk", means="the build filled a folder that it may write to", remembered=7 * DAY, scope="limits",
+        advice="Raise build.disk_bytes, or give it a recipe with a limit of its own.",
+    ),
+    FailureClass(
+        name="limit.inodes", means="the build made too many files", remembered=7 * DAY, scope="limits",
+        advice="Raise build.inodes, or give it a recipe with a limit of its own.",
+    ),
+    FailureClass(
+        name="limit.processes", means="the build failed after it was refused more processes or threads",
+        remembered=7 * DAY, scope="limits",
+        advice="Raise build.processes, or give it a recipe with a limit of its own.",
+    ),
+    FailureClass(
+        name="limit.file-size", means="the build wrote a file that is too large", remembered=7 * DAY, scope="limits",
+        advice="Raise build.file_bytes, or give it a recipe with a limit of its own.",
+    ),
+    FailureClass(
+        name="limit.log", means="the build printed far more than a log can hold", remembered=7 * DAY, scope="limits",
+        advice="Raise build.log_bytes, or give it a recipe that makes it print less.",
+    ),
+    FailureClass(
+        name="limit.output", means="the wheel is too large", stages=("collect",), remembered=7 * DAY, scope="limits",
+        advice="Raise build.max_wheel_bytes, or install from the sdist.",
+    ),
+    FailureClass(
         name="limit", means="the build reached one of its limits", remembered=7 * DAY, scope="limits",
         advice="Raise the limit in the settings, or give it a recipe with a limit of its own.",
     ),

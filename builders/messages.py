@@ -24,6 +24,8 @@ KINDS = frozenset({
     "hook",
     "incompatible.python",
     "limit.disk",
+    "limit.file-size",
+    "limit.inodes",
     "limit.memory",
     "output.bad-archive",
     "output.many",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Generic, Self
 from buildthrough.builders.attendance import PURGED, Attendance, L
 from buildthrough.builders.database import utc_now
 from buildthrough.builders.demand import NOTHING, Admission, Demand
-from buildthrough.builders.faults import BuildEnded, Cancelled, PackageFault
+from buildthrough.builders.faults import BuildEnded, Cancelled, PackageFault, SlotFault
 from buildthrough.builders.fuse import Fuse, FusePolicy
 from buildthrough.builders.persistence import Persistence
 from buildthrough.builders.pool_state import PoolState
@@ -58,6 +58,8 @@ class Pool(Generic[L]):
         self._queue = queue
         self._slots = len(sandboxes)
         self._idle = list(sandboxes)
+        self._unsafe: set[int] = set()
+        """Builds that may have left something alive: their slots are not used again."""
         self._total = self._free = total
         self._demand = demand
         self._patience = timedelta(seconds=patience_seconds)
@@ -211,7 +213,11 @@ class Pool(Generic[L]):
                 await self._see_to(build, sandbox, too_big)
             finally:
                 self._free += taken
-                self._idle.append(sandbox)
+                if build.id in self._unsafe:
+                    self._unsafe.discard(build.id)
+                    self._slots -= 1
+                else:
+                    self._idle.append(sandbox)
                 del self._running[build.id]
                 self._notify()
 
@@ -232,6 +238,9 @@ class Pool(Generic[L]):
     def _judge(self, build: Build, ended: BuildEnded | None) -> bool:
         """Learn what the end of a build says of this machine; return whether it is charged to the build."""
         now = self._clock()
+        if isinstance(ended, SlotFault):
+            self._unsafe.add(build.id)
+            logger.critical("a slot takes no more builds until the server starts again: %s", ended.line)
         fuse = self._fuse.after(build.request.project, ended, now)
         charged = ended is None or fuse.charges(build, ended, now)
         self._rested = now + timedelta(seconds=fuse.rest_seconds)

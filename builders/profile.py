@@ -24,6 +24,8 @@ Only from here on is the supervisor's death sure to be the sandbox's too: a comm
 that never begins.
 """
 _DEVICES = ("null", "zero", "full", "random", "urandom")
+TEMPORARY = ("/build", "/tmp", "/home/build", "/dev/shm")  # noqa: S108 # the sandbox's own
+"""All that can be written to inside; each is a file system in memory, with nothing on the host's disk."""
 _STANDARD_STREAMS = (("", "fd"), ("/0", "stdin"), ("/1", "stdout"), ("/2", "stderr"))
 _ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives")
 _MEBIBYTE = 1 << 20

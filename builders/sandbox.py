@@ -94,6 +94,11 @@ class Ending:
     """Head and tail of what it printed."""
     seconds: float
     peak_memory_bytes: int | None
+    cpu_seconds: float | None = None
+    """Processor time of all its processes together, None where it was not counted."""
+    refused_forks: int = 0
+    """How often the kernel refused it another process or thread; without a control group 1 where it was seen to have
+    as many as it may."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

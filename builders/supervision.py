@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from buildthrough.builders.log import Log
     from buildthrough.builders.sandbox import Channel, Limits
     from buildthrough.builders.tree import Tree
-    from buildthrough.builders.watchdog import MemoryWatchdog
+    from buildthrough.builders.watchdog import Watchdog
 
 T = TypeVar("T")
 _LAST_WORDS_SECONDS = 1.0
@@ -32,7 +32,7 @@ class Supervision:
         log: Log,
         clock: Clock,
         limits: Limits,
-        watchdog: MemoryWatchdog | None,
+        watchdog: Watchdog,
         stop: asyncio.Event,
     ) -> None:
         """Take over a tree. ``stop``, once set, ends it as if `hold` were cancelled."""
@@ -55,11 +55,6 @@ class Supervision:
     def seconds(self) -> float:
         """How long the command took itself."""
         return self._clock.elapsed
-
-    @property
-    def peak_memory_bytes(self) -> int | None:
-        """The most memory that the watchdog saw, None without one."""
-        return None if self._watchdog is None else self._watchdog.peak_bytes
 
     async def hold(self, talk: Callable[[Channel], Awaitable[T]]) -> T | None:
         """Hold the dialogue while the limits are kept; whatever happens, nothing is alive at the end.
@@ -106,8 +101,9 @@ class Supervision:
             self._clock.overrun(self._limits),
             self._log.overrun(),
             self._stopped(),
+            self._watchdog.overrun(),
         ]
-        return watches if self._watchdog is None else [*watches, self._watchdog.overrun()]
+        return watches
 
     async def _stopped(self) -> None:
         await self._stop.wait()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from buildthrough.builders.faults import InfrastructureFault
+from buildthrough.builders.faults import SlotFault
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -50,6 +50,8 @@ class Tree:
         self._begun = asyncio.create_task(self._begin())
         self.pid: int | None = None
         """Of the command itself, pid 1 inside, as the host counts."""
+        self.namespace: int | None = None
+        """Of process ids, the one that it is pid 1 of, as its inode number."""
         self.ran = False
         """Whether the command began; holds once everything is dead."""
 
@@ -89,13 +91,13 @@ class Tree:
     async def kill(self) -> int:
         """Kill everything, wait until it is dead, and return the exit code.
 
-        Raise `InfrastructureFault` where something does not die.
+        Raise `SlotFault` where something does not die.
         """
         try:
             async with asyncio.timeout(_DEATH_SECONDS):
                 return await self._kill()
         except TimeoutError:
-            raise InfrastructureFault("infra.sandbox", "processes of a build do not die") from None
+            raise SlotFault("infra.remains", "processes of a build do not die") from None
         finally:
             self._resources.close()
 
@@ -121,6 +123,7 @@ class Tree:
             while line := await self._reports.status.readline():
                 report: dict[str, Any] = json.loads(line)
                 if "child-pid" in report:
+                    self.namespace = report.get("pid-namespace")
                     self._hold(report["child-pid"])
         finally:
             self._found.set()

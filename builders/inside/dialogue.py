@@ -10,6 +10,8 @@ import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from buildthrough.builders.inside.room import class_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import BinaryIO
@@ -100,8 +102,7 @@ class HostLine:
             self.fault("limit.memory", "there is not enough memory to read it")
         except OSError as problem:
             traceback.print_exc()
-            full = problem.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-            self.fault("limit.disk" if full else "driver", f"{problem.strerror}: {problem.filename}")
+            self.fault(class_of(problem.errno) or "driver", f"{problem.strerror}: {problem.filename}")
         except Exception as problem:  # noqa: BLE001 # told to the host, which blames itself for it
             traceback.print_exc()
             self.fault("driver", f"{type(problem).__name__}: {problem}")

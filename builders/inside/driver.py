@@ -25,6 +25,7 @@ from buildthrough.builders.inside.dialogue import Fault, HostLine, blamed_on
 from buildthrough.builders.inside.processes import hide, run
 from buildthrough.builders.inside.recipe import Instructions, read_instructions
 from buildthrough.builders.inside.reproducible import epoch_of, steady_names
+from buildthrough.builders.inside.room import shortage
 from buildthrough.builders.inside.unpack import unpack
 
 if TYPE_CHECKING:
@@ -40,9 +41,6 @@ _LARGEST_PYPROJECT = 1 << 20
 _LARGEST_ANSWER = 4 << 20
 """Of a hook, in bytes."""
 _MOST_NAMES = 1000
-_FULL_BYTES = 1 << 20
-"""A file system with less room than this is taken for full."""
-_WRITABLE = ("/build", "/tmp", "/home/build", "/dev/shm")  # noqa: S108 # the sandbox's own
 
 
 class Plan(TypedDict):
@@ -61,6 +59,10 @@ class Plan(TypedDict):
 class HookFailed(Exception):
     """A hook ended badly; the log says why."""
 
+    def __init__(self, exit_code: int = 1) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code
+
 
 def main() -> None:
     """Hold the whole dialogue; the exit code is 0 where a wheel was handed out."""
@@ -72,7 +74,7 @@ def main() -> None:
         try:
             _build(plan, host)
         except HookFailed as failure:
-            raise Fault(*_why_hook_failed()) from failure
+            raise Fault(*(shortage(failure.exit_code) or ("hook", ""))) from failure
 
 
 def _build(plan: Plan, host: HostLine) -> None:
@@ -141,11 +143,9 @@ def _make_environment(plan: Plan) -> None:
     if run(
         (*argv, "--no-python-downloads", "--python", plan["python"], str(_ENV)), folder="/build", environment=_environ()
     ):
-        raise (
-            Fault("limit.disk", "disk limit reached")
-            if _full()
-            else RuntimeError("uv cannot make a virtual environment")
-        )
+        if short := shortage():
+            raise Fault(*short)
+        raise RuntimeError("uv cannot make a virtual environment")
     compilers.place(_COMPILERS, Path("/usr/bin"))
     steady_names(_ENV)
 
@@ -158,16 +158,17 @@ def _install(plan: Plan, requirements: Sequence[str]) -> None:
         *("--no-progress", "--link-mode", "copy", "--find-links", plan["wheels"]),
         *("--python", str(_ENV / "bin" / "python"), "--", *requirements),
     )
-    if run(argv, folder="/build", environment=_environ()):
-        raise HookFailed
+    if code := run(argv, folder="/build", environment=_environ()):
+        raise HookFailed(code)
 
 
 def _run_hook(
     recipe: Instructions, cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None
 ) -> None:
     """Run a hook, as pyproject_hooks wants it; nothing that it started is alive when its answer is read."""
-    if run(cmd, folder=cwd or "/build", environment={**recipe.surround(_environ()), **(extra_environ or {})}):
-        raise HookFailed
+    environment = {**recipe.surround(_environ()), **(extra_environ or {})}
+    if code := run(cmd, folder=cwd or "/build", environment=environment):
+        raise HookFailed(code)
     answer = Path(cmd[-1], "output.json")
     found = answer.lstat()
     if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST_ANSWER:
@@ -183,7 +184,7 @@ def _call(hook: Callable[[], T]) -> T:
         raise
     except BuildBackendException as problem:
         if isinstance(problem.exception, HookFailed):
-            raise HookFailed from None
+            raise problem.exception from None
         print(getattr(problem.exception, "traceback", ""), f"error: {problem}", sep="\n", flush=True)
     except (
         BuildException,
@@ -200,20 +201,6 @@ def _call(hook: Callable[[], T]) -> T:
 
 def _environ() -> dict[str, str]:
     return {**os.environ, "PATH": f"{_ENV}/bin:{_COMPILERS}:{os.environ['PATH']}"}
-
-
-def _full() -> str | None:
-    """Return the folder whose room is used up."""
-    for folder in _WRITABLE:
-        room = os.statvfs(folder)
-        if room.f_bavail * room.f_frsize < min(_FULL_BYTES, room.f_blocks * room.f_frsize // 10):
-            return folder
-    return None
-
-
-def _why_hook_failed() -> tuple[str, str]:
-    full = _full()
-    return ("limit.disk", f"disk limit reached in {full}") if full else ("hook", "")
 
 
 def _hand_out(host: HostLine) -> None:

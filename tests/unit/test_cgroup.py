@@ -54,9 +54,28 @@ def test_version_2_gets_its_limits_and_gives_its_counters(tmp_path, monkeypatch)
     assert {name: (folder / name).read_text() for name in written} == written
     assert group.procs == (folder / "cgroup.procs",)
     (folder / "memory.events").write_text("low 0\noom 3\noom_kill 2\noom_group_kill 1\n")
-    assert group.usage() == Usage(peak_bytes=None, oom_kills=2)
+    assert group.usage() == Usage(peak_bytes=None, oom_kills=2, refused_forks=0, cpu_seconds=0.0)
     (folder / "memory.peak").write_text("900\n")
-    assert group.usage() == Usage(peak_bytes=900, oom_kills=2)
+    (folder / "pids.events").write_text("max 7\n")
+    (folder / "cpu.stat").write_text("usage_usec 1500000\nuser_usec 1000000\nsystem_usec 500000\n")
+    assert group.usage() == Usage(peak_bytes=900, oom_kills=2, refused_forks=7, cpu_seconds=1.5)
+    (folder / "cgroup.procs").write_text("12\n345\n")
+    assert group.members() == {12, 345}
+
+
+def test_version_1_counts_time_in_a_hierarchy_of_its_own(tmp_path, monkeypatch):
+    parents = {name: tmp_path / name for name in ("memory", "pids", "cpuacct")}
+    for parent in parents.values():
+        parent.mkdir()
+    group = Cgroup(Hierarchy(version=1, **parents), 0)
+    name = f"buildthrough-{os.getpid()}-0"
+    monkeypatch.setattr(cgroup, "_remove", lambda _: None)
+    monkeypatch.setattr(type(tmp_path), "mkdir", _like_the_kernel)
+    group.create(memory_bytes=1000, processes=20)
+    assert group.cpu_seconds() is None
+    (parents["cpuacct"] / name / "cpuacct.usage").write_text("2500000000\n")
+    (parents["pids"] / name / "pids.events").write_text("max 3\n")
+    assert (group.usage().cpu_seconds, group.usage().refused_forks) == (2.5, 3)
 
 
 def test_builds_take_only_the_processors_that_nobody_wants(tmp_path, monkeypatch):

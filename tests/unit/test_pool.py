@@ -15,7 +15,7 @@ from buildthrough.builders.artifact import CheckedWheel
 from buildthrough.builders.attendance import Work
 from buildthrough.builders.database import DatabaseFull
 from buildthrough.builders.demand import Demand
-from buildthrough.builders.faults import Cancelled, InfrastructureFault, NeedsBuild, PackageFault
+from buildthrough.builders.faults import Cancelled, InfrastructureFault, NeedsBuild, PackageFault, SlotFault
 from buildthrough.builders.fuse import FusePolicy
 from buildthrough.builders.pool import Pool
 from buildthrough.builders.queue import QueueFull
@@ -102,6 +102,23 @@ async def test_a_build_is_made_published_and_its_log_kept(house):
     assert (ended.state, ended.wheel) == (BuildState.SUCCEEDED, "x.whl")
     assert house.logs[ended.log_sha256] == "the compiler speaks\nbuilt x.whl"
     assert house.cleaned == [build.id]
+
+
+async def test_a_slot_in_which_something_may_be_alive_takes_no_other_build(house, caplog):
+    async def leave_something():
+        del house.makes["bad"]  # the next try is in another slot
+        raise SlotFault("infra.remains", "processes of a build outlived it: 12 (sleep, uid 59700)")
+
+    house.makes["bad"] = leave_something
+    pool = house.pool(slots=2)
+    async with pool:
+        build = await house.queue.submit(a_request("bad"))
+        await house.ended(build.id)
+        for name in "abc":
+            await house.ended((await house.queue.submit(a_request(name))).id)
+        assert pool.slots == 1
+    assert house.slots_used == [0, 1, 1, 1, 1]
+    assert "a slot takes no more builds until the server starts again: processes of a build outlived it" in caplog.text
 
 
 async def test_as_many_run_at_once_as_there_are_sandboxes_and_no_more(house):

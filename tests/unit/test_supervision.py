@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+import tempfile
 
 import pytest
 
@@ -12,7 +13,7 @@ from buildthrough.builders.clock import Clock
 from buildthrough.builders.isolation import what_to_do
 from buildthrough.builders.log import FLOOD, Log
 from buildthrough.builders.sandbox import Limits
-from buildthrough.builders.watchdog import MemoryWatchdog
+from buildthrough.builders.watchdog import Use, Watchdog
 
 
 class Time:
@@ -79,23 +80,33 @@ def test_the_watchdog_adds_up_a_tree():
     script = f"held = b'x' * (30 << 20); import subprocess, sys; subprocess.call([sys.executable, '-c', {inner!r}])"
     with subprocess.Popen(["python3", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         process.stdout.readline()
-        measured = MemoryWatchdog(_none, 1).measure(process.pid)
+        measured = Watchdog(_none, Limits()).measure(process.pid)
         process.communicate(b"\n")
-    assert 60 << 20 < measured < 120 << 20
-    assert MemoryWatchdog(_none, 1).measure(process.pid) == 0
+    assert 60 << 20 < measured.memory_bytes < 120 << 20
+    assert measured.tasks == 2
+    assert 0.01 <= measured.cpu_seconds < 5
+    assert Watchdog(_none, Limits()).measure(process.pid) == Use()
 
 
 async def test_the_watchdog_has_nothing_to_watch_without_a_tree():
-    assert await MemoryWatchdog(_none, 1).overrun() is None
+    assert await Watchdog(_none, Limits()).overrun() is None
 
 
-async def test_the_watchdog_strikes():
+@pytest.mark.parametrize(
+    ("limit", "folders"),
+    [({"memory_bytes": 1 << 20}, ()), ({"cpu_seconds": 0}, ()), ({"inodes": 1}, ("/dev/shm",))],  # looked at
+    ids=["memory", "cpu", "inodes"],
+)
+async def test_the_watchdog_strikes(limit, folders, request):
     async def own():
         return os.getpid()
 
-    watchdog = MemoryWatchdog(own, 1 << 20)
-    assert await asyncio.wait_for(watchdog.overrun(), 5) == "memory"
+    watchdog = Watchdog(own, Limits(**limit), folders=folders)
+    with tempfile.NamedTemporaryFile(dir="/dev/shm"):  # a file system in memory
+        assert await asyncio.wait_for(watchdog.overrun(), 5) == request.node.callspec.id
     assert watchdog.peak_bytes > 1 << 20
+    assert watchdog.peak_tasks >= 1
+    assert watchdog.cpu_seconds > 0
 
 
 async def _none():
