@@ -99,9 +99,8 @@ async def resolve(
 ) -> tuple[UsedWheel, ...]:
     """Put the wheels that satisfy the requirements, and theirs in turn, into the folder. Return them by name.
 
-    With a ``moment``, those come first that the index had then (`buildthrough.builders.time_cut`), and nothing is to
-    be built first. ``constraints`` are requirements that bound what is chosen without asking for it: a recipe's, not a
-    stranger's.
+    With a ``moment``, those come first that the index had then, see `buildthrough.builders.time_cut`. ``constraints``
+    are requirements that bound what is chosen without asking for it: a recipe's, not a stranger's.
 
     Raise `NeedsBuild` where a version can be had as an sdist only, `PackageFault` where a requirement is refused
     (``requires.refused``), cannot be satisfied (``deps.unresolvable``) or takes too much (``limit.disk``), and what
@@ -115,13 +114,11 @@ async def resolve(
     # Versions that must be built first are the last resort: only where wheels alone do not do.
     try:
         chosen = await looking.settle(roots, sdists=False)
-    except ResolutionImpossible as impossible:
+    except ResolutionImpossible:
         try:
-            if moment is not None:
-                raise
             chosen = await looking.settle(roots, sdists=True)
         except ResolutionImpossible as error:
-            raise PackageFault("requires", "deps.unresolvable", _explain(error, seen)) from impossible
+            raise PackageFault("requires", "deps.unresolvable", _explain(error, seen)) from error
     for candidate in chosen:
         if candidate.file is None:
             raise NeedsBuild(candidate.project, str(candidate.version))

@@ -239,8 +239,9 @@ class Provider(AbstractProvider[Requirement, Candidate, NormalizedName]):
             sdists: dict[Version, ListedFile | None] = {v: None for v, r in releases.items() if r.has_sdist}
             chosen = list(specifier.filter(sdists))
             if chosen:
-                # The newest only: each further one would be a build of its own.
-                chosen, offers = ([max(chosen)], sdists) if self._sdists else ([], {})
+                # The best only: each further one would be a build of its own.
+                best = self._best_first(identifier, chosen)[:1]
+                chosen, offers = (best, sdists) if self._sdists else ([], {})
             elif any(is_pin(each) for each in wanted):
                 offers = {v: r.yanked[2] for v, r in releases.items() if r.yanked}
                 chosen = list(specifier.filter(offers))

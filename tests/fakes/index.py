@@ -66,16 +66,21 @@ class FakeIndex:
                 metadata = next(archive.read(each) for each in archive.namelist() if each.endswith("/METADATA"))
             python = listed_python if listed_python is not None else requires_python
             held = self._add(path.name, name, path.read_bytes(), metadata, requires_python=python, yanked=yanked)
-            if uploaded is not None:
-                self._uploaded[held.filename] = datetime.fromisoformat(uploaded).replace(tzinfo=UTC)
-            return held
+            return self._dated(held, uploaded)
 
     def add_sdist(
-        self, name: str, version: str, *, requires_python: str | None = None, yanked: bool = False
+        self,
+        name: str,
+        version: str,
+        *,
+        requires_python: str | None = None,
+        yanked: bool = False,
+        uploaded: str | None = None,
     ) -> ListedFile:
         """Hold something that is named as an sdist; resolvers never look into one."""
         filename = f"{name.replace('-', '_')}-{version}.tar.gz"
-        return self._add(filename, name, b"", b"", requires_python=requires_python, yanked=yanked)
+        held = self._add(filename, name, b"", b"", requires_python=requires_python, yanked=yanked)
+        return self._dated(held, uploaded)
 
     async def files(self, project: str, *, dated: bool = False) -> Sequence[ListedFile]:
         self._ask(f"files {project}")
@@ -91,6 +96,11 @@ class FakeIndex:
         path = folder / file.filename
         path.write_bytes(self._held[project][file.filename].content)
         return path
+
+    def _dated(self, held: ListedFile, uploaded: str | None) -> ListedFile:
+        if uploaded is not None:
+            self._uploaded[held.filename] = datetime.fromisoformat(uploaded).replace(tzinfo=UTC)
+        return held
 
     def _ask(self, question: str) -> None:
         self.asked.append(question)

@@ -11,7 +11,7 @@ from packaging.version import Version
 from tests.fakes.index import FakeIndex
 from tests.unit.test_requirements import TARGET
 
-from buildthrough.builders.faults import PackageFault
+from buildthrough.builders.faults import NeedsBuild
 from buildthrough.builders.requirements import resolve
 from buildthrough.builders.time_cut import FLOORS, as_of, floor
 
@@ -119,11 +119,18 @@ async def test_nobody_says_when(index: FakeIndex, tmp_path: Path) -> None:
     assert await chosen(index, tmp_path, "2015-12-22", "private") == {"private": "2.0"}
 
 
-async def test_nothing_is_built_first(index: FakeIndex, tmp_path: Path) -> None:
-    index.add_sdist("old", "1.0")
-    with pytest.raises(PackageFault) as caught:
+async def test_of_sdists_the_one_of_the_time_is_to_be_built_first(index: FakeIndex, tmp_path: Path) -> None:
+    for version, uploaded in (("1.0", "2012-01-01"), ("2.0", "2014-01-01"), ("3.0", "2020-01-01")):
+        index.add_sdist("old", version, uploaded=uploaded)
+    with pytest.raises(NeedsBuild) as caught:
         await chosen(index, tmp_path, "2015-12-22", "old")
-    assert caught.value.kind == "deps.unresolvable"
+    assert caught.value.version == "2.0"
+
+
+async def test_wheel_of_a_later_time_before_an_sdist(index: FakeIndex, tmp_path: Path) -> None:
+    index.add_sdist("old", "1.0", uploaded="2012-01-01")
+    index.add_wheel("old", "2.0", uploaded="2020-01-01")
+    assert await chosen(index, tmp_path, "2015-12-22", "old") == {"old": "2.0"}
 
 
 async def test_times_are_asked_for_only_where_they_matter(index: FakeIndex, tmp_path: Path) -> None:
