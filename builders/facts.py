@@ -32,6 +32,8 @@ class BuildFacts:
     """Everything that was in the build environment, by name."""
     toolchain: Mapping[str, str] = field(default_factory=dict)
     """Versions of the interpreter, compilers and tools, by name."""
+    chain: tuple[str, ...] = ()
+    """For whose sake it was first started, each ``project==version``, the one that was asked for first."""
     time_cut: datetime | None = None
     """The requirements are those of the index as it was then, since with today's it could not be built."""
     recipe: Mapping[str, Any] = field(default_factory=dict)

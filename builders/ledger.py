@@ -5,10 +5,12 @@ So the end of a build can be one transaction with whatever else must be true wit
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, ForeignKey, Index, Integer, String, Table, Text, insert, select, update
+from sqlalchemy import Column, ForeignKey, Index, Integer, String, Table, Text, func, insert, select, update
 
+from buildthrough.builders.chain import chain_below, check_chain, root_of
 from buildthrough.builders.database import TABLES, UtcTime
 from buildthrough.builders.priority import Priority, rank
 from buildthrough.builders.request import TRANSITIONS, Build, BuildRequest, BuildState
@@ -48,6 +50,8 @@ builds = Table(
     Column("priority", String(16), nullable=False, server_default=Priority.INTERACTIVE.value),
     Column("rank", UtcTime),  # the lowest is built first; None only in records of older versions, see `ranks.fill`
     Column("time_cut", UtcTime),
+    Column("root", Integer),
+    Column("chain", Text),  # a JSON list of strings
     sqlite_autoincrement=True,  # a build's number is never given again
 )
 
@@ -65,6 +69,7 @@ Index(
 Index("builds_by_key", builds.c.key, builds.c.id)
 Index("builds_by_state", builds.c.state, builds.c.id)
 Index("builds_by_project", builds.c.project, builds.c.id)
+Index("builds_by_root", builds.c.root)
 Index("builds_by_waits_for", builds.c.waits_for)
 # What is due is found at its beginning, however long the queue is: `Schedule.claim` asks in this very order.
 Index("builds_by_rank", builds.c.state, builds.c.waits_for, builds.c.not_before, builds.c.rank, builds.c.id)
@@ -79,7 +84,8 @@ def read(row: RowMapping) -> Build:
     values: dict[str, Any] = {name: value for name, value in row.items() if name not in _OURS}
     request = BuildRequest(**{name: values.pop(name) for name in BuildRequest.__dataclass_fields__})
     state, priority = BuildState(values.pop("state")), Priority(values.pop("priority"))
-    return Build(request=request, state=state, priority=priority, **values)
+    chain = tuple(json.loads(values.pop("chain") or "[]"))
+    return Build(request=request, state=state, priority=priority, chain=chain, **values)
 
 
 def find(connection: Connection, build: int) -> Build | None:
@@ -103,10 +109,17 @@ def newest(connection: Connection, key: str) -> Build | None:
     return None if row is None else read(row)
 
 
-def add(connection: Connection, request: BuildRequest, priority: Priority, now: datetime) -> Build:
-    """Record a new build, QUEUED."""
+def add(
+    connection: Connection, request: BuildRequest, priority: Priority, now: datetime, parent: Build | None = None
+) -> Build:
+    """Record a new build, QUEUED, for a parent's sake if there is one. Raise `PackageFault` where that is too much."""
     values = {name: getattr(request, name) for name in BuildRequest.__dataclass_fields__}
     values |= {"key": request.key, "state": BuildState.QUEUED, "created": now}
+    if parent is not None:
+        root = root_of(parent)
+        started = select(func.count()).select_from(builds).where(builds.c.root == root)
+        check_chain(parent, request, connection.execute(started).scalar_one())
+        values |= {"root": root, "chain": json.dumps(chain_below(parent))}
     statement = insert(builds).values(priority=priority, rank=rank(priority, now), **values).returning(builds)
     return read(connection.execute(statement).mappings().one())
 

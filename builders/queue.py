@@ -45,13 +45,19 @@ class BuildQueue(Protocol):
     """Builds that are to be done, are being done, or are done."""
 
     async def submit(
-        self, request: BuildRequest, *, again: bool = False, priority: Priority = Priority.INTERACTIVE
+        self,
+        request: BuildRequest,
+        *,
+        again: bool = False,
+        priority: Priority = Priority.INTERACTIVE,
+        parent: Build | None = None,
     ) -> Build:
         """Return the build that answers the request: one under way, a success, a remembered failure, or a new one.
 
         ``again`` passes over what is done: an operator asks. Two builds of one request are never under way at once.
         One under way is made as urgent as whoever asks most urgently, and what it waits for too. A success whose wheel
-        is purged, and a cancelled build, answer nothing. Raise `QueueFull`.
+        is purged, and a cancelled build, answer nothing. A new one is noted as made for its ``parent``'s sake. Raise
+        `QueueFull`, and `PackageFault` where too many would be made so (`buildthrough.builders.chain`).
         """
         ...
 
@@ -164,10 +170,16 @@ class SqlQueue:
             self._wake = asyncio.Event()
 
     async def submit(
-        self, request: BuildRequest, *, again: bool = False, priority: Priority = Priority.INTERACTIVE
+        self,
+        request: BuildRequest,
+        *,
+        again: bool = False,
+        priority: Priority = Priority.INTERACTIVE,
+        parent: Build | None = None,
     ) -> Build:
         """Return the build that answers the request, see `BuildQueue.submit`."""
-        return await asyncio.shield(self._submit(request, again=again, priority=priority))
+        answer = partial(self._schedule.answer, request=request, again=again, priority=priority, parent=parent)
+        return await asyncio.shield(self._submit(answer))
 
     async def claim(self, choose: Choice = first) -> Build:
         """Wait until a build is due that is chosen. A caller that is cancelled has taken nothing.
@@ -264,9 +276,7 @@ class SqlQueue:
         self.notice(changed)
         return changed
 
-    async def _submit(self, request: BuildRequest, *, again: bool, priority: Priority) -> Build:
-        build, changed = await self._database.run(
-            lambda connection: self._schedule.answer(connection, request, again=again, priority=priority)
-        )
+    async def _submit(self, answer: Callable[[Connection], tuple[Build, Changes]]) -> Build:
+        build, changed = await self._database.run(answer)
         self.notice(changed)
         return build

@@ -84,5 +84,9 @@ class Build:
     wheel: str | None = None
     """File name of the wheel, for SUCCEEDED."""
     wheel_sha256: str | None = None
+    root: int | None = None
+    """The build that it was first started for, at the end of its chain; None for one that was asked for itself."""
+    chain: tuple[str, ...] = ()
+    """For whose sake it was first started, each ``project==version``, the root first: `buildthrough.builders.chain`."""
     time_cut: datetime | None = None
     """It was tried once more, with build requirements as of then; for SUCCEEDED, its wheel was built with these."""

@@ -43,9 +43,15 @@ class Schedule:
         self._clock = clock
 
     def answer(
-        self, connection: Connection, request: BuildRequest, *, again: bool, priority: Priority
+        self,
+        connection: Connection,
+        request: BuildRequest,
+        *,
+        again: bool,
+        priority: Priority,
+        parent: Build | None = None,
     ) -> tuple[Build, list[Build]]:
-        """Return the build that answers a request, and it again where it is new. Raise `QueueFull`."""
+        """Return the build that answers a request, and it again where it is new. Raise as `BuildQueue.submit` does."""
         now = self._clock()
         last = ledger.newest(connection, request.key)
         if last is not None and last.state in ledger.ACTIVE:
@@ -56,7 +62,7 @@ class Schedule:
         queued = select(func.count()).select_from(builds).where(builds.c.state == BuildState.QUEUED)
         if connection.execute(queued).scalar_one() >= self._limit:
             raise QueueFull(f"{self._limit} builds are waiting already")
-        new = ledger.add(connection, request, priority, now)
+        new = ledger.add(connection, request, priority, now, parent)
         return new, [new]
 
     def claim(self, connection: Connection, choose: Choice, due: list[datetime]) -> list[Build]:

@@ -241,6 +241,7 @@ def describe(build: Build) -> dict[str, Any]:
         "wheel_sha256": build.wheel_sha256,
         "purged": build.state is BuildState.SUCCEEDED and build.expires is not None,
         "url": f"/built/{request.project}/{build.wheel_sha256}/{build.wheel}" if build.wheel else None,
+        "chain": list(build.chain),
         "time_cut": _time(build.time_cut),
     }
 

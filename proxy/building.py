@@ -88,7 +88,9 @@ class Building:
         await asyncio.to_thread(_make_afresh, folder)
         sdist = await self._sdist(resource, folder / request.sdist)
 
-        build_log.learn(isolation=self._isolation.level)
+        build_log.learn(isolation=self._isolation.level, chain=build.chain)
+        if build.chain:
+            build_log.note(f"a build requirement of {' -> '.join(build.chain)}")
 
         async def attempt(supply: Supply, is_second: bool) -> CheckedWheel:
             return await build_wheel(
@@ -160,7 +162,7 @@ class Building:
             request = self._recipes.identify(request, target)
         if await self._catalog.is_buried(sdist_sha256=request.sdist_sha256, target=request.target):
             return None
-        return await self._queue.submit(request)
+        return await self._queue.submit(request, priority=build.priority, parent=build)
 
     def _recipe(self, request: BuildRequest, target: Target) -> Recipe | None:
         """Return the recipe of a request. Raise `Cancelled` where it is another than when the build was asked for."""

@@ -83,6 +83,11 @@ def _row(build: dict[str, Any], now: datetime) -> tuple[str, ...]:
 
 
 def _result(build: dict[str, Any]) -> str:
+    chain = [text(each) for each in build.get("chain") or ()]
+    return _ending(build) + (f" (for {' -> '.join(chain)})" if chain else "")
+
+
+def _ending(build: dict[str, Any]) -> str:
     if build.get("wheel"):
         cut = moment(build.get("time_cut"))
         return "".join(

@@ -13,6 +13,7 @@ from tests.fakes.queue import FakeQueue
 from tests.fakes.records import CP312, Clock, a_request, digest
 
 from buildthrough.builders import ledger
+from buildthrough.builders.chain import LONGEST_CHAIN, MOST_BUILDS
 from buildthrough.builders.database import Database
 from buildthrough.builders.faults import Cancelled, InfrastructureFault, NeedsBuild, PackageFault
 from buildthrough.builders.priority import HANDICAP, Priority
@@ -299,6 +300,50 @@ async def test_a_time_cut_is_noted_until_the_build_starts_anew(queue, clock):
     assert failed.time_cut == clock()
     await queue.mark(build.id, time_cut=clock() - timedelta(days=1))
     assert await queue.get(build.id) == failed
+
+
+async def chain_of(queue, length):
+    """Queue builds, each for the sake of the one before it."""
+    builds = [await queue.submit(a_request("p0"))]
+    for number in range(1, length):
+        builds.append(await queue.submit(a_request(f"p{number}"), parent=builds[-1]))
+    return builds
+
+
+async def test_a_chain_is_noted_from_its_root(queue):
+    builds = await chain_of(queue, 3)
+    assert [build.chain for build in builds] == [(), ("p0==0.6.2",), ("p0==0.6.2", "p1==0.6.2")]
+    assert [build.root for build in builds] == [None, builds[0].id, builds[0].id]
+    assert await queue.get(builds[2].id) == builds[2]
+    assert (await queue.submit(a_request("p2"))).chain == builds[2].chain  # as it was first asked for
+
+
+async def test_what_was_asked_for_itself_stays_so(queue):
+    alone = await queue.submit(a_request("lib"))
+    app = await queue.submit(a_request("app"))
+    assert await queue.submit(a_request("lib"), parent=app) == alone
+
+
+async def test_a_chain_ends_at_its_longest_with_all_links_named(queue):
+    builds = await chain_of(queue, LONGEST_CHAIN)
+    with pytest.raises(PackageFault) as caught:
+        await queue.submit(a_request("more"), parent=builds[-1])
+    assert caught.value.kind == "deps.depth"
+    assert " -> ".join([f"p{number}==0.6.2" for number in range(LONGEST_CHAIN)] + ["more==0.6.2"]) in caught.value.line
+    assert await queue.last(a_request("more").key) is None
+    assert (await queue.submit(a_request("p1"), parent=builds[-1])).id == builds[1].id  # it is there already
+
+
+async def test_no_build_has_any_number_of_others_made(queue):
+    root = await queue.submit(a_request("root"))
+    for number in range(MOST_BUILDS):
+        last = await queue.submit(a_request(f"p{number}"), parent=root)
+    for parent in (root, last):
+        with pytest.raises(PackageFault) as caught:
+            await queue.submit(a_request("more"), parent=parent)
+        assert caught.value.kind == "deps.depth"
+        assert "root==0.6.2 had 32 other packages built" in caught.value.line
+    await queue.submit(a_request("more"))
 
 
 async def test_an_unknown_build_is_an_error(queue):

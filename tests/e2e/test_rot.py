@@ -61,3 +61,40 @@ def test_failure_of_both_ages_says_that_both_were_tried(pypi, server, pip_agent,
     build = server.wait_for_build("oldie", "FAILED")
     assert build["time_cut"] == "2015-06-01T00:00:00+00:00"
     assert build["line"].endswith("(tried with build requirements of 2015-06-01 as well)")
+
+
+def test_chain_of_requirements_is_shown(pypi, server, pip_agent):
+    for name, requires in (("top", ["middle"]), ("middle", ["bottom"]), ("bottom", [])):
+        made = needy_sdist(requires, name)
+        pypi.add(name, made.filename, made.data)
+    server.download("top", "top-1.0.tar.gz", user_agent=pip_agent)
+    server.wait_for_build("top", "SUCCEEDED")
+    chains = {build["project"]: build["chain"] for build in server.builds()}
+    assert chains == {"top": [], "middle": ["top==1.0"], "bottom": ["top==1.0", "middle==1.0"]}
+    (bottom,) = server.builds("bottom")
+    assert "[a build requirement of top==1.0 -> middle==1.0]" in server.build_log(bottom["id"])
+    assert "(for top==1.0 -> middle==1.0)" in server.run("builds").stdout
+
+
+def test_chain_without_end_ends(pypi, server, pip_agent):
+    for number in range(12):
+        made = needy_sdist([f"link{number + 1}"], f"link{number}")
+        pypi.add(f"link{number}", made.filename, made.data)
+    server.download("link0", "link0-1.0.tar.gz", user_agent=pip_agent)
+    build = server.wait_for_build("link0", "FAILED")
+    assert build["fault"] == "deps.build-failed"
+    deepest = server.builds()[0]
+    assert (deepest["project"], deepest["fault"]) == ("link7", "deps.depth")
+    assert "link0==1.0 -> link1==1.0" in deepest["line"]
+    assert "link7==1.0 -> link8==1.0" in deepest["line"]
+
+
+def test_cycle_names_its_links(pypi, server, pip_agent):
+    for name, requires in (("one", ["two"]), ("two", ["three"]), ("three", ["one"])):
+        made = needy_sdist(requires, name)
+        pypi.add(name, made.filename, made.data)
+    server.download("one", "one-1.0.tar.gz", user_agent=pip_agent)
+    server.wait_for_build("one", "FAILED")
+    (last,) = server.builds("three")
+    assert last["fault"] == "deps.cycle"
+    assert last["line"].endswith("three==1.0 -> one==1.0 -> two==1.0 -> three==1.0")

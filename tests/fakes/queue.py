@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from buildthrough.builders.chain import chain_below, check_chain
 from buildthrough.builders.database import utc_now
 from buildthrough.builders.faults import BuildEnded, Cancelled, InfrastructureFault, PackageFault
 from buildthrough.builders.priority import Priority, more_urgent, rank
@@ -51,7 +52,12 @@ class FakeQueue:
         return [self.builds[build.id] for build in settled]
 
     async def submit(
-        self, request: BuildRequest, *, again: bool = False, priority: Priority = Priority.INTERACTIVE
+        self,
+        request: BuildRequest,
+        *,
+        again: bool = False,
+        priority: Priority = Priority.INTERACTIVE,
+        parent: Build | None = None,
     ) -> Build:
         last = await self.last(request.key)
         if last is not None:
@@ -66,10 +72,13 @@ class FakeQueue:
             raise QueueFull
         number = len(self.builds) + 1
         now = self._clock()
+        new = Build(id=number, request=request, state=BuildState.QUEUED, attempts=0, created=now, priority=priority)
+        if parent is not None:
+            root = parent.id if parent.root is None else parent.root
+            check_chain(parent, request, sum(build.root == root for build in self.builds.values()))
+            new = replace(new, root=root, chain=chain_below(parent))
         self._ranks[number] = rank(priority, now)
-        return self.store(
-            Build(id=number, request=request, state=BuildState.QUEUED, attempts=0, created=now, priority=priority)
-        )
+        return self.store(new)
 
     async def claim(self, choose: Callable[[Sequence[Build]], Build | None] = first) -> Build:
         while True:
