@@ -95,7 +95,7 @@ def check_unique(entries: list[Entry]) -> None:
     """Refuse paths that are one on some file system, and files that are folders as well."""
     seen: dict[str, Entry] = {}
     for entry in entries:
-        key = _key(entry.path)
+        key = name_key(entry.path)
         if key in seen:
             word = "duplicate" if seen[key].path == entry.path else "case-duplicate"
             raise refusal(word, f"{quoted(entry.path)} is there twice")
@@ -112,7 +112,7 @@ def check_unique(entries: list[Entry]) -> None:
             folder = folder.rpartition("/")[0]
 
 
-def _key(path: str) -> str:
+def name_key(path: str) -> str:
     """Return the same for two paths that some file system in use takes for one.
 
     NTFS and APFS do not mind case, APFS and ext4's own folding nor how accents are written, and ext4 nor invisible

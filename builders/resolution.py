@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
-from packaging.metadata import parse_email
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import (
@@ -26,6 +25,7 @@ from packaging.utils import (
 from packaging.version import InvalidVersion, Version
 from resolvelib import AbstractProvider
 
+from buildthrough.builders.core_metadata import read_fields
 from buildthrough.builders.target import rank
 from buildthrough.builders.time_cut import as_of, floor
 
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from buildthrough.builders.target import Target
 
 _MAX_DEPENDENCIES = 1000
+_LONGEST_DEPENDENCY = 4000
+"""Characters, and fewer digits than Python reads as one number."""
 _MALFORMED = (InvalidRequirement, InvalidSpecifier, InvalidVersion, UndefinedComparison, UndefinedEnvironmentName,
               RecursionError)  # fmt: skip
 
@@ -137,7 +139,7 @@ class Seen:
         version = self.target.interpreter.markers["python_full_version"].removesuffix("+")
         try:
             return SpecifierSet(requires_python).contains(version, prereleases=True)
-        except InvalidSpecifier:
+        except ValueError:  # InvalidSpecifier, or a number of thousands of digits
             return True
 
     def forget(self, project: NormalizedName, file: ListedFile) -> None:
@@ -172,13 +174,18 @@ class Seen:
         return releases
 
     def _required(self, metadata: bytes, extras: frozenset[str]) -> Iterator[Requirement]:
-        raw, _ = parse_email(metadata)
+        try:
+            raw, _ = read_fields(metadata)
+        except ValueError as error:
+            raise Unusable("its core metadata cannot be read") from error
         if not self.accepts_python(raw.get("requires_python")):
             raise Unusable("it is not for this Python")
         strings = raw.get("requires_dist", [])
         if len(strings) > _MAX_DEPENDENCIES:
             raise Unusable("it requires too much")
         for string in strings:
+            if len(string) > _LONGEST_DEPENDENCY:
+                raise Unusable("one of its requirements is absurdly long")
             try:
                 requirement = Requirement(string)
                 if not self.applies(requirement, extras):

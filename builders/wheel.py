@@ -22,6 +22,7 @@ from buildthrough.builders.archive_entry import Entry, quoted, refusal
 from buildthrough.builders.artifact import CheckedWheel
 from buildthrough.builders.core_metadata import LARGEST, bounded, read_fields
 from buildthrough.builders.elf import Elf, check_platform, is_elf, read_elf
+from buildthrough.builders.layout import ENTRY_POINTS_BYTES, check_entry_points, check_layout
 from buildthrough.builders.record import SIGNATURES, Recorded, check_record, read_record
 from buildthrough.builders.target import rank
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from buildthrough.builders.target import Environment
 
 _FILENAME = re.compile(r"[A-Za-z0-9_.+!-]{1,240}\.whl")
+_WHEEL_LINE = re.compile(r"[A-Za-z][A-Za-z0-9-]*:[ -~]*\r?")
 _SPECIFIERS = re.compile(r"[A-Za-z0-9.,<>=!~*+_ -]{0,1000}")
 _SCHEMES = frozenset({"purelib", "platlib", "headers", "scripts", "data"})
 _SHADOWED = frozenset({"pip", "setuptools", "pkg_resources", "wheel", "_distutils_hack"})
@@ -79,6 +81,9 @@ def check_wheel(
         files = {entry.path: entry for entry in archive.entries if not entry.is_folder}
         info = _dist_info(archive.entries, name)
         _check_data(files, info.removesuffix(".dist-info"))
+        odd = check_layout(files, info)
+        if f"{info}/entry_points.txt" in files:
+            check_entry_points(archive.read(files[f"{info}/entry_points.txt"], limit=ENTRY_POINTS_BYTES))
         purelib, warnings = _check_wheel_file(_text(archive, files, f"{info}/WHEEL", _WHEEL_BYTES), name)
         metadata = archive.read(_required(files, f"{info}/METADATA"), limit=LARGEST)
         requires_python, more = _check_metadata(metadata, name)
@@ -94,7 +99,7 @@ def check_wheel(
         size=size,
         metadata=metadata,
         requires_python=requires_python,
-        warnings=(*warnings, *more, *_oddities(files, info, name.project)),
+        warnings=(*warnings, *more, *odd, *_oddities(files, info, name.project)),
     )
 
 
@@ -150,6 +155,8 @@ def _check_data(files: Mapping[str, Entry], stem: str) -> None:
 
 def _check_wheel_file(text: str, name: _Name) -> tuple[bool, list[str]]:
     """Return whether the root is purelib, and warnings."""
+    if not all(_WHEEL_LINE.fullmatch(line) for line in text.rstrip("\r\n").split("\n")):
+        raise refusal("bad-wheel-file", "WHEEL has a line that is no field")
     fields = email.parser.Parser(policy=email.policy.compat32).parsestr(text, headersonly=True)
     versions, roots, builds = (fields.get_all(key, []) for key in ("Wheel-Version", "Root-Is-Purelib", "Build"))
     if len(versions) != 1 or not re.fullmatch(r"1\.[0-9]{1,4}", versions[0].strip()):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import zipfile
 from typing import TYPE_CHECKING
 
 from buildthrough.builders.faults import InfrastructureFault, PackageFault
+from buildthrough.builders.listed_wheel import LARGEST, metadata_of
 from buildthrough.builders.requirements import ListedFile
 from buildthrough.proxy.errors import Denied, ProxyError, UnknownProject
 from buildthrough.proxy.link import decoded
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from buildthrough.proxy.downloads import Downloads
     from buildthrough.proxy.entry import Entry
     from buildthrough.proxy.mirror import Mirror
-
-_METADATA_BYTES = 16 << 20
 
 
 class OwnIndex:
@@ -65,7 +63,7 @@ class OwnIndex:
         """Return METADATA from the sidecar where there is one, else from the wheel."""
         if file.has_core_metadata:
             blob = await self._blob(project, file, metadata=True)
-            return await asyncio.to_thread(blob.path.read_bytes)
+            return await asyncio.to_thread(_sidecar, blob, file.filename)
         blob = await self._blob(project, file, metadata=False)
         return await asyncio.to_thread(_metadata_of, blob.path, file.filename)
 
@@ -97,21 +95,18 @@ def _listed(entry: Entry, times: Mapping[str, datetime]) -> ListedFile:
     )
 
 
+def _sidecar(blob: Blob, filename: str) -> bytes:
+    if blob.size > LARGEST:
+        raise PackageFault("requires", "deps.broken-wheel", f"{filename} has core metadata of {blob.size} bytes")
+    return blob.path.read_bytes()
+
+
 def _metadata_of(path: Path, filename: str) -> bytes:
     """Read METADATA from a wheel that upstream lists, for an index without sidecars (PEP 427)."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = [
-                one
-                for one in archive.infolist()
-                if one.filename.count("/") == 1 and one.filename.endswith(".dist-info/METADATA")
-            ]
-            if len(members) == 1:
-                with archive.open(members[0]) as file:
-                    return file.read(_METADATA_BYTES)
-    except (zipfile.BadZipFile, OSError, NotImplementedError, EOFError) as error:
+        return metadata_of(path)
+    except (ValueError, OSError) as error:
         raise PackageFault("requires", "deps.broken-wheel", f"{filename} is no readable wheel: {error}") from error
-    raise PackageFault("requires", "deps.broken-wheel", f"{filename} has no METADATA file.")
 
 
 async def copy_for_builds(blob: Blob, destination: Path) -> Path:
