@@ -48,7 +48,7 @@ class Work(Generic[L]):
     make: Callable[[Build, Sandbox, L], Awaitable[CheckedWheel]]
     """Raises the families of `buildthrough.builders.faults` and, when cancelled, ends only when every process of the
     build is dead."""
-    publish: Callable[[Build, CheckedWheel, str], Awaitable[object]]
+    publish: Callable[[Build, CheckedWheel, str, L], Awaitable[object]]
     """Records the success."""
     submit_requirement: Callable[[NeedsBuild, Build], Awaitable[Build | None]]
     """Gives the build of a requirement, None where there can be none."""
@@ -97,7 +97,7 @@ class Attendance(Generic[L]):
             wheel = await self._made(build, sandbox, log)
             if wheel is not None:
                 log.note(f"built {wheel.filename}")
-                await self._publish(build, wheel, await self._store_log(log.text().encode()))
+                await self._publish(build, wheel, await self._store_log(log.text().encode()), log)
                 self._judge(build, None)
                 _tell("build succeeded", build, wheel=wheel.filename)
         except BuildEnded as end:

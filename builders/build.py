@@ -86,6 +86,11 @@ async def build_wheel(
     )
     dialogue = Dialogue(stage="unpack", output=built, max_wheel_bytes=max_wheel_bytes, provide=provide)
     wheel = await converse(sandbox=sandbox, command=command, dialogue=dialogue, log=log)
+    if dialogue.told is not None:
+        markers = target.interpreter.markers
+        python = f"{markers['implementation_name']} {markers['python_full_version']}"
+        toolchain = {"python": python, **dialogue.told.toolchain}
+        log.learn(source_date_epoch=dialogue.told.source_date_epoch, toolchain=toolchain)
     wheel = await make_portable(
         wheel,
         target=target,

@@ -10,7 +10,7 @@ from buildthrough.builders.build_log import plain_line
 from buildthrough.builders.diagnosis import diagnose
 from buildthrough.builders.exceeded import ended_by, failed_by
 from buildthrough.builders.faults import BuildEnded, InfrastructureFault, PackageFault
-from buildthrough.builders.messages import Entered, Failed, Requires, WheelComes, read_message
+from buildthrough.builders.messages import Entered, Failed, Requires, Told, WheelComes, read_message
 from buildthrough.builders.sandbox import DialogueError
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ class Dialogue:
         self.failed: Failed | None = None
         """Why the command inside says that it failed."""
         self.wheel: Path | None = None
+        self.told: Told | None = None
+        """What the command inside found out for the record."""
         self._output = output
         self._max_wheel_bytes = max_wheel_bytes
         self._provide = provide
@@ -59,6 +61,8 @@ class Dialogue:
                         await self._answer(channel, requirements)
                     case Failed() as failed:
                         self.stage, self.failed = failed.stage, failed
+                    case Told() as told:
+                        self.told = told
                     case WheelComes() as coming:
                         await self._take(channel, coming)
                         return

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from buildthrough.builders.sandbox import Limits
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsedWheel:
@@ -26,6 +28,13 @@ class UsedWheel:
 class BuildFacts:
     """What is known so far. Whoever learns more makes a new one: `buildthrough.builders.build_log.BuildLog.learn`."""
 
+    sdist_path: str = ""
+    """Where the sdist is on our own index, below its root."""
+    upstream: str = ""
+    """Name of the upstream that lists it; empty where there is but one."""
+    source_date_epoch: int | None = None
+    """The time that the build was told, of the sdist's newest file; seconds since 1970."""
+    limits: Limits | None = None
     isolation: str = ""
     """Level of the sandbox that it was built in."""
     requirements: tuple[UsedWheel, ...] = ()

@@ -219,6 +219,7 @@ _INSIDE = (
     "repair",
     "reproducible",
     "room",
+    "toolchain",
     "unpack",
 )
 """Modules that run in the sandbox."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MOST_REQUIREMENTS = 200
 LONGEST_REQUIREMENT = 1000
+MOST_TOOLS = 50
 _STAGES: frozenset[str] = frozenset(get_args(Stage))
 _FILENAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+!-]{0,240}\.whl")
 KINDS = frozenset({
@@ -72,7 +73,16 @@ class Failed:
     line: str
 
 
-Message = Entered | Requires | WheelComes | Failed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What the driver found out, for the record of the wheel."""
+
+    source_date_epoch: int
+    toolchain: Mapping[str, str]
+    """The first line of what each program says of its version, by name."""
+
+
+Message = Entered | Requires | WheelComes | Failed | Told
 
 
 def read_message(message: Mapping[str, Any]) -> Message:
@@ -88,6 +98,8 @@ def read_message(message: Mapping[str, Any]) -> Message:
             return WheelComes(filename=name, size=size)
         case {"t": "fault", "kind": str() as kind, "stage": str() as stage, "line": str() as line} if kind in KINDS:
             return Failed(kind=kind, stage=_stage(stage), line=plain_line(line))
+        case {"t": "told", "source_date_epoch": int() as epoch, "toolchain": dict() as toolchain}:
+            return Told(source_date_epoch=epoch, toolchain=_toolchain(toolchain))
         case _:
             raise DialogueError("the build sends a message that nobody asked for")
 
@@ -110,6 +122,12 @@ def check_requirements(requirements: Sequence[object]) -> tuple[str, ...]:
             raise _refused(f"{each!r} names a place, not a project of the index")
         checked.append(str(requirement))
     return tuple(checked)
+
+
+def _toolchain(told: Mapping[object, object]) -> dict[str, str]:
+    if len(told) > MOST_TOOLS:
+        raise DialogueError("the build names too many tools")
+    return {plain_line(str(name), 40): plain_line(str(said), 200) for name, said in told.items()}
 
 
 def _refused(line: str) -> PackageFault:

@@ -186,6 +186,7 @@ class Build:
     queue_size: Count
     slot_uid_base: Annotated[int, Between(1, (1 << 31) - 1025)]
     work_dir: str
+    signing_key: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

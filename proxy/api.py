@@ -17,6 +17,7 @@ from buildthrough.builders.request import BuildState
 from buildthrough.proxy.errors import BadRequest, NotFound, TooSlow, Unauthorized
 from buildthrough.proxy.metrics import CONTENT_TYPE
 from buildthrough.proxy.purge import Selection
+from buildthrough.proxy.resource import PROVENANCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,6 +60,8 @@ class Api:
             web.post("/api/v1/builds", self.request_build),
             web.get("/api/v1/builds/{id}", self.build),
             web.get("/api/v1/builds/{id}/log", self.build_log),
+            web.get("/api/v1/provenance/{sha256}", self.provenance),
+            web.get("/api/v1/key", self.key),
             web.post("/api/v1/purge", self.purge),
             web.get("/api/v1/targets", self.targets),
             web.get("/api/v1/upstreams", self.upstreams),
@@ -83,10 +86,12 @@ class Api:
     async def request_build(self, request: web.Request) -> web.Response:
         """Ask for a build, whatever failed or was purged before."""
         self._authorize(request)
-        body = await _body(request, {"name": str, "version": str, "target": str})
+        body = await _body(request, {"name": str, "version": str, "target": str, "again": bool})
         if "name" not in body or "version" not in body:
-            raise BadRequest('A build is asked for with {"name": …, "version": …} and, if need be, "target".')
-        build = await self._operations.request_build(body["name"], body["version"], body.get("target"))
+            raise BadRequest('A build is asked for with {"name": …, "version": …}, if need be "target" and "again".')
+        build = await self._operations.request_build(
+            body["name"], body["version"], body.get("target"), again=body.get("again", False)
+        )
         return web.json_response(describe(build), status=202)
 
     async def build(self, request: web.Request) -> web.Response:
@@ -98,6 +103,16 @@ class Api:
         log = await self._operations.build_log(_build_id(request))
         headers = {hdrs.CONTENT_TYPE: "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
         return web.Response(body=log, headers=headers)
+
+    async def provenance(self, request: web.Request) -> web.Response:
+        """Return the record of how a wheel was built."""
+        record = await self._operations.provenance(request.match_info["sha256"].lower())
+        return web.Response(body=record, content_type="application/json")
+
+    async def key(self, _request: web.Request) -> web.Response:
+        """Return the public key of the records' signatures."""
+        key = self._operations.public_key()
+        return web.json_response({"algorithm": "Ed25519", "keyid": key.keyid, "pem": key.pem})
 
     async def purge(self, request: web.Request) -> web.Response:
         """Remove built wheels, or list what would go."""
@@ -218,6 +233,7 @@ class Api:
 def describe(build: Build) -> dict[str, Any]:
     """Return a build as the API shows it. Times are ISO 8601 in UTC."""
     request = build.request
+    url = f"/built/{request.project}/{build.wheel_sha256}/{build.wheel}" if build.wheel else None
     return {
         "id": build.id,
         "project": request.project,
@@ -240,7 +256,8 @@ def describe(build: Build) -> dict[str, Any]:
         "wheel": build.wheel,
         "wheel_sha256": build.wheel_sha256,
         "purged": build.state is BuildState.SUCCEEDED and build.expires is not None,
-        "url": f"/built/{request.project}/{build.wheel_sha256}/{build.wheel}" if build.wheel else None,
+        "url": url,
+        "provenance": f"{url}{PROVENANCE}" if url else None,
         "chain": list(build.chain),
         "time_cut": _time(build.time_cut),
     }

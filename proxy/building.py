@@ -35,9 +35,11 @@ if TYPE_CHECKING:
     from buildthrough.builders.sandbox import Limits, Sandbox
     from buildthrough.builders.target import Target
     from buildthrough.builders.workshop import Workshop
+    from buildthrough.proxy.attestation import Attester
     from buildthrough.proxy.blobs import BlobStore
     from buildthrough.proxy.catalog import Catalog
     from buildthrough.proxy.downloads import Downloads
+    from buildthrough.proxy.entry import Entry
     from buildthrough.proxy.mirror import Mirror
     from buildthrough.proxy.resource import Resource
 
@@ -58,6 +60,7 @@ class Building:
         max_wheel_bytes: int,
         work: Path,
         recipes: RecipeBook,
+        attester: Attester,
     ) -> None:
         self._mirror = mirror
         self._downloads = downloads
@@ -71,6 +74,7 @@ class Building:
         self._max_wheel_bytes = max_wheel_bytes
         self._work = work
         self._recipes = recipes
+        self._attester = attester
         self._index = OwnIndex(mirror, downloads)
 
     async def make(self, build: Build, sandbox: Sandbox, build_log: BuildLog) -> CheckedWheel:
@@ -83,12 +87,17 @@ class Building:
             )
         recipe = self._recipe(request, target)
         check_skip(recipe)
-        resource = await self._still_wanted(request, target)
+        entry, upstream = await self._still_wanted(request, target)
+        build_log.learn(
+            sdist_path=f"files/{request.project}/{entry.path}",
+            upstream=upstream,
+            limits=bounded(self._limits, recipe),
+            isolation=self._isolation.level,
+            chain=build.chain,
+        )
         folder = self._folder(build)
         await asyncio.to_thread(_make_afresh, folder)
-        sdist = await self._sdist(resource, folder / request.sdist)
-
-        build_log.learn(isolation=self._isolation.level, chain=build.chain)
+        sdist = await self._sdist(file_resource(entry, upstream), folder / request.sdist)
         if build.chain:
             build_log.note(f"a build requirement of {' -> '.join(build.chain)}")
 
@@ -129,10 +138,14 @@ class Building:
         await self._still_wanted(request, target)
         return wheel
 
-    async def publish(self, build: Build, wheel: CheckedWheel, log_sha256: str) -> None:
-        """Make the wheel visible: bytes, core metadata and record together, or not at all."""
+    async def publish(self, build: Build, wheel: CheckedWheel, log_sha256: str, build_log: BuildLog) -> None:
+        """Make the wheel visible: bytes, core metadata, provenance and record together, or not at all."""
+
+        def provenance(named: CheckedWheel, finished: datetime) -> bytes:
+            return self._attester.record(build, named, build_log.facts, log_sha256=log_sha256, finished=finished)
+
         try:
-            await publish(build, wheel, log_sha256, blobs=self._built, catalog=self._catalog)
+            await publish(build, wheel, log_sha256, blobs=self._built, catalog=self._catalog, provenance=provenance)
         except StorageFault as fault:
             raise InfrastructureFault("infra.disk", fault.sentence) from fault
 
@@ -188,8 +201,11 @@ class Building:
         except ProxyError as fault:
             raise InfrastructureFault("infra.upstream", fault.sentence) from fault
 
-    async def _still_wanted(self, request: BuildRequest, target: Target) -> Resource:
-        """Return the sdist as upstream lists it now. Raise `Cancelled` where there is nothing to build."""
+    async def _still_wanted(self, request: BuildRequest, target: Target) -> tuple[Entry, str]:
+        """Return the sdist as upstream lists it now, and which upstream does.
+
+        Raise `Cancelled` where there is nothing to build.
+        """
         try:
             files, screened = await self._mirror.screened(request.project)
             screened.check(request.sdist)
@@ -199,7 +215,7 @@ class Building:
             raise Cancelled("cancelled.denied", fault.sentence) from fault
         except ProxyError as fault:
             raise InfrastructureFault("infra.upstream", fault.sentence) from fault
-        return file_resource(wanted_sdist(files, request, target.environment), files.upstream)
+        return wanted_sdist(files, request, target.environment), files.upstream
 
 
 def _make_afresh(folder: Path) -> None:

@@ -29,6 +29,13 @@ class BuiltWheel:
     build: int
     """Identifier of the build that made it."""
     created: datetime
+    provenance_sha256: str | None = None
+    """Of the record of how it was built; None for wheels of versions that kept none."""
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """The sha256 of all bytes that are kept of it."""
+        return (self.sha256, self.metadata_sha256, *([self.provenance_sha256] if self.provenance_sha256 else []))
 
     @property
     def path(self) -> str:

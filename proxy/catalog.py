@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from sqlalchemy import delete, insert, select
@@ -102,15 +102,19 @@ class Catalog(Protocol):
         ...
 
     async def known_digests(self) -> frozenset[str]:
-        """Return the digests of all bytes that a record needs: wheels, core metadata, logs of builds."""
+        """Return the digests of all bytes that a record needs: wheels, core metadata, provenance, logs of builds."""
         ...
 
     async def doomed(self) -> Sequence[str]:
-        """Return the digests of wheels and core metadata that no record needs any more, still to be deleted."""
+        """Return the digests of wheels and what is kept beside them that no record needs, still to be deleted."""
         ...
 
     async def forget(self, sha256: str) -> None:
         """Note that doomed bytes are deleted."""
+        ...
+
+    async def drop_provenance(self, sha256: str) -> Sequence[BuiltWheel]:
+        """Note that the bytes of a provenance record are lost. Return the wheels whose it was, as they were."""
         ...
 
     async def audit(self, limit: int = 100) -> Sequence[AuditRecord]:
@@ -202,6 +206,10 @@ class SqlCatalog:
         table = wheel_records.doomed_bytes
         await self._run(lambda connection: connection.execute(delete(table).where(table.c.sha256 == sha256)))
 
+    async def drop_provenance(self, sha256: str) -> Sequence[BuiltWheel]:
+        """Note that the bytes of a provenance record are lost, see `Catalog.drop_provenance`."""
+        return await asyncio.shield(self._drop_provenance(sha256))
+
     async def audit(self, limit: int = 100) -> Sequence[AuditRecord]:
         """Return what operators did, the newest first."""
         table = wheel_records.audit_records
@@ -218,6 +226,16 @@ class SqlCatalog:
         self._wheels[wheel.project] = (*self._wheels.get(wheel.project, ()), wheel)
         self._notice(changed)
         return changed[0]
+
+    async def _drop_provenance(self, sha256: str) -> Sequence[BuiltWheel]:
+        await self._run(lambda connection: wheel_records.drop_provenance(connection, sha256))
+        dropped = [wheel for wheel in await self.all_wheels() if wheel.provenance_sha256 == sha256]
+        for project in {wheel.project for wheel in dropped}:
+            self._wheels[project] = tuple(
+                replace(one, provenance_sha256=None) if one.provenance_sha256 == sha256 else one
+                for one in self._wheels[project]
+            )
+        return dropped
 
     async def _purge(self, change: _Purge) -> None:
         changed, gone = await self._run(change)

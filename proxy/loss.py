@@ -23,8 +23,12 @@ log = logs.logger("loss")
 async def lose(catalog: Catalog, blobs: BlobStore, sha256: str) -> Sequence[BuiltWheel]:
     """Take off the record the wheels that need these bytes, and delete what is left of them. Return the wheels.
 
+    A wheel whose provenance alone is lost stays, without it: lock files hold its address.
+
     A client gives up where it is shown a wheel in vain. No tombstone is left: the next miss has the wheel built again.
     """
+    if stay := await catalog.drop_provenance(sha256):
+        log.error("the provenance of built wheels is lost", sha256=sha256, wheels=[one.filename for one in stay])
     wheels = [one for one in await catalog.all_wheels() if sha256 in {one.sha256, one.metadata_sha256}]
     if wheels:
         lost = [{"project": one.project, "filename": one.filename, "sha256": one.sha256} for one in wheels]
@@ -32,7 +36,7 @@ async def lose(catalog: Catalog, blobs: BlobStore, sha256: str) -> Sequence[Buil
         audit = AuditRecord(at=utc_now(), action="lost", detail=json.dumps({"wheels": lost, "missing": sha256}))
         await catalog.purge(wheels, every_target=False, bury=False, builds=(), audit=audit)
         await sweep(catalog, blobs)
-    return wheels
+    return (*wheels, *stay)
 
 
 async def find_lost(catalog: Catalog, blobs: BlobStore) -> int:

@@ -19,7 +19,7 @@ from buildthrough.proxy.overlay import downloadable, overlay
 from buildthrough.proxy.page import render
 from buildthrough.proxy.page_stream import PageStream
 from buildthrough.proxy.rendered import Rendered, Rendering, source_of
-from buildthrough.proxy.resource import METADATA, file_resource, metadata_resource
+from buildthrough.proxy.resource import METADATA, PROVENANCE, file_resource, metadata_resource
 from buildthrough.proxy.screens import ALL
 from buildthrough.proxy.served import ServedFile, ServedPage, StreamedPage
 from buildthrough.proxy.view import FULL
@@ -232,9 +232,13 @@ class Mirror:
     async def built_wheel(
         self, project: str, sha256: str, filename: str, cutoff: datetime | None = None
     ) -> tuple[Blob, str]:
-        """Return the bytes of a built wheel or of its core metadata, and their digest. Raise as `file` does."""
+        """Return the bytes of a built wheel, its core metadata or its provenance, and their digest.
+
+        Raise as `file` does.
+        """
         self._screens.admit(project)
-        wanted = filename.removesuffix(METADATA)
+        suffix = next((one for one in (METADATA, PROVENANCE) if filename.endswith(one)), "")
+        wanted = filename.removesuffix(suffix)
         # Several sdists may have given the same bytes: one that is still listed is enough.
         wheels = [one for one in await self._catalog.wheels(project) if one.sha256 == sha256 and one.filename == wanted]
         if not wheels:
@@ -246,12 +250,30 @@ class Mirror:
             raise NotFound(f"{wanted} is not offered: upstream no longer lists the {sdist} that it was built from.")
         wheel = next((one for one in listed if one.sdist not in screened.hidden.names), listed[0])
         screened.check(wheel.sdist)
-        digest = wheel.metadata_sha256 if filename != wanted else wheel.sha256
-        blob = await self._built.open(digest, wheel.size if filename == wanted else None)
+        if suffix == PROVENANCE:
+            return await self._provenance(wanted, listed)
+        digest = wheel.metadata_sha256 if suffix else wheel.sha256
+        blob = await self._built.open(digest, None if suffix else wheel.size)
         if blob is None:
             await lose(self._catalog, self._built, digest)
             raise NotFound(f"The bytes of {filename} are lost here: it is listed no longer, until it is built again.")
         return blob, digest
+
+    async def provenance(self, sha256: str) -> Blob:
+        """Return the provenance of a built wheel by the wheel's digest, whatever upstream lists. Raise `NotFound`."""
+        wheels = [one for one in await self._catalog.all_wheels() if one.sha256 == sha256]
+        if not wheels:
+            raise NotFound("No wheel with this digest is kept here: it was purged, or was never built.")
+        return (await self._provenance(wheels[0].filename, wheels))[0]
+
+    async def _provenance(self, filename: str, wheels: Sequence[BuiltWheel]) -> tuple[Blob, str]:
+        """Return the record of the first of some builds that gave the same bytes, if it has one."""
+        for digest in [one.provenance_sha256 for one in wheels if one.provenance_sha256 is not None]:
+            blob = await self._built.open(digest, None)
+            if blob is not None:
+                return blob, digest
+            await lose(self._catalog, self._built, digest)
+        raise NotFound(f"No record is kept of how {filename} was built: it is older than records, or it is lost.")
 
     async def _render(
         self,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from buildthrough.proxy.entry import ProjectFiles
     from buildthrough.proxy.mirror import Mirror
     from buildthrough.proxy.purge import Purged, Selection
+    from buildthrough.proxy.signing import VerifyingKey
     from buildthrough.proxy.space import Space
     from buildthrough.proxy.upstreams import Member
 
@@ -56,6 +57,7 @@ class Operations:
         space: Space,
         heal: Callable[[str, str], Awaitable[bool]],
         identify: Callable[[BuildRequest], BuildRequest],
+        key: VerifyingKey | None = None,
     ) -> None:
         """``forgotten`` drops what is kept of a project whose upstream is to be decided anew.
 
@@ -65,6 +67,7 @@ class Operations:
         self.space = space
         self._heal = heal
         self._identify = identify
+        self._key = key
         self._mirror = mirror
         self._catalog = catalog
         self._queue = queue
@@ -105,8 +108,21 @@ class Operations:
             raise NotFound(f"The log of build {number} is no longer kept.")
         return await asyncio.to_thread(blob.path.read_bytes)
 
-    async def request_build(self, name: str, version: str, target: str | None) -> Build:
-        """Ask for a build whatever failed or was purged before.
+    async def provenance(self, sha256: str) -> bytes:
+        """Return the record of how the wheel with this digest was built. Raise `NotFound`."""
+        blob = await self._mirror.provenance(sha256)
+        return await asyncio.to_thread(blob.path.read_bytes)
+
+    def public_key(self) -> VerifyingKey:
+        """Return what the records' signatures can be checked with. Raise `NotFound`."""
+        if self._key is None:
+            raise NotFound("This server does not sign its records: build.signing_key is not set.")
+        return self._key
+
+    async def request_build(self, name: str, version: str, target: str | None, *, again: bool = False) -> Build:
+        """Ask for a build whatever failed or was purged before; ``again`` also where the wheel is built already.
+
+        What is built then stays where it is: other bytes get a file name of their own.
 
         Raise `BadRequest`, `NotFound`, `Denied` or `Conflict`.
         """
@@ -132,8 +148,8 @@ class Operations:
         except Cancelled as reason:
             raise Conflict(f"There is nothing to build: {reason.line}") from reason
         for wheel in await self._catalog.wheels(project):
-            if (wheel.sdist_sha256, wheel.target) == (request.sdist_sha256, request.target):
-                raise Conflict(f"{wheel.filename} is built already; purge it to have it built again.")
+            if not again and (wheel.sdist_sha256, wheel.target) == (request.sdist_sha256, request.target):
+                raise Conflict(f"{wheel.filename} is built already; ask with again to have it built once more.")
         await self._catalog.unbury(sdist_sha256=request.sdist_sha256, target=request.target)
         try:
             build = await self._queue.submit(self._identify(request), again=True)

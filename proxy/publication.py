@@ -1,4 +1,4 @@
-"""Publication of a built wheel: its bytes, its core metadata and its record, together or not at all.
+"""Publication of a built wheel: bytes, core metadata, provenance and record, together or not at all.
 
 Bytes come first and the record last, so whatever happens in between leaves bytes that nobody can see; `clean_up`
 deletes them when the server starts.
@@ -38,18 +38,22 @@ async def publish(
     *,
     blobs: BlobStore,
     catalog: Catalog,
+    provenance: Callable[[CheckedWheel, datetime], bytes] | None = None,
     clock: Callable[[], datetime] = utc_now,
 ) -> BuiltWheel:
     """Make a checked wheel visible. A file name that other bytes had before gets the next build tag.
 
+    ``provenance`` writes what is kept beside the wheel, under the name that it is published with, at the moment given.
     Raise `Cancelled` where it was purged meanwhile, `StorageFault` where it cannot be stored, `InfrastructureFault`
     where the file is no longer what was checked.
     """
+    created = clock()
     async with catalog.hold():
         history = await catalog.filenames(build.request.project)
         async with _renamed(wheel, next_build_tag(history, wheel)) as named:
             await _put_file(blobs, named)
         metadata_sha256 = await put_bytes(blobs, named.metadata)
+        provenance_sha256 = None if provenance is None else await put_bytes(blobs, provenance(named, created))
         record = BuiltWheel(
             project=build.request.project,
             version=build.request.version,
@@ -62,7 +66,8 @@ async def publish(
             sdist_sha256=build.request.sdist_sha256,
             target=build.request.target,
             build=build.id,
-            created=clock(),
+            created=created,
+            provenance_sha256=provenance_sha256,
         )
         await catalog.publish(record, log_sha256=log_sha256)
     return record

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 METADATA: Final = ".metadata"
 """What core metadata's path ends in, behind its file's (PEP 658)."""
+PROVENANCE: Final = ".provenance.json"
+"""What the record of how it was built ends in, behind a built wheel's path."""
 SMALL: Final = 1 << 20
 """A file of at most so many bytes is fetched without waiting behind large ones."""
 SIDECAR_BYTES: Final = 16 << 20

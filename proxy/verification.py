@@ -19,6 +19,7 @@ from sqlalchemy.exc import DatabaseError
 from buildthrough.proxy import list_check, page_check, wheel_records
 from buildthrough.proxy.blob_folder import SHELVES, BlobFolder
 from buildthrough.proxy.errors import StorageFault
+from buildthrough.proxy.resource import METADATA, PROVENANCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -98,7 +99,7 @@ class Verification:
     def _built(self, wheels: Mapping[int, BuiltWheel] | None) -> Iterator[Finding]:
         """Look at built wheels, their core metadata, and what the records say of both."""
         yield from self._left("built")
-        needed = {sha256 for one in (wheels or {}).values() for sha256 in (one.sha256, one.metadata_sha256)}
+        needed = {sha256 for one in (wheels or {}).values() for sha256 in one.digests}
         sound: set[str] = set()
         for sha256, finding in self._blobs("built"):
             if finding is not None:
@@ -109,7 +110,8 @@ class Verification:
                 yield Finding(kind="built", name=sha256, what="no record needs it", remedy="start")
         seen: set[str] = set()
         for wheel in (wheels or {}).values():
-            for what, sha256 in ((wheel.filename, wheel.sha256), (f"{wheel.filename}.metadata", wheel.metadata_sha256)):
+            for suffix, sha256 in zip(("", METADATA, PROVENANCE), wheel.digests, strict=False):
+                what = f"{wheel.filename}{suffix}"
                 if sha256 not in sound and sha256 not in seen and self._is_missing(wheel, sha256):
                     yield Finding(kind="built", name=sha256, what=f"the bytes of {what} are missing")
                 seen.add(sha256)

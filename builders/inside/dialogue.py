@@ -85,6 +85,10 @@ class HostLine:
         if answer.get("ok") is not True:
             raise Refused
 
+    def tell(self, **facts: object) -> None:
+        """Tell the host what belongs into the record of the wheel, see `buildthrough.builders.messages.Told`."""
+        self._say({"t": "told", **facts})
+
     def fault(self, kind: str, line: str) -> None:
         """Tell why there will be no wheel."""
         self._say({"t": "fault", "kind": kind, "stage": self.stage, "line": line[:LONGEST_LINE]})

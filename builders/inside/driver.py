@@ -26,6 +26,7 @@ from buildthrough.builders.inside.processes import hide, run
 from buildthrough.builders.inside.recipe import Instructions, read_instructions
 from buildthrough.builders.inside.reproducible import epoch_of, steady_names
 from buildthrough.builders.inside.room import shortage
+from buildthrough.builders.inside.toolchain import versions
 from buildthrough.builders.inside.unpack import unpack
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ def main() -> None:
 def _build(plan: Plan, host: HostLine) -> None:
     host.enter("unpack", Path(plan["sdist"]).name)
     source = unpack(Path(plan["sdist"]), _ROOT / "src", plan["most_bytes"])
-    os.environ["SOURCE_DATE_EPOCH"] = str(epoch_of(source))
+    epoch = epoch_of(source)
+    os.environ["SOURCE_DATE_EPOCH"] = str(epoch)
     host.enter("plan", "reading the build system")
     recipe = read_instructions(plan["recipe"])
     recipe.change(source)
@@ -104,7 +106,7 @@ def _build(plan: Plan, host: HostLine) -> None:
     _OUT.mkdir()
     _call(lambda: builder.build("wheel", str(_OUT), settings))
     host.enter("collect", "looking at what was built")
-    _hand_out(host)
+    _hand_out(host, epoch)
 
 
 def _read_build_system(source: Path, recipe: Instructions) -> ProjectBuilder:
@@ -203,9 +205,12 @@ def _environ() -> dict[str, str]:
     return {**os.environ, "PATH": f"{_ENV}/bin:{_COMPILERS}:{os.environ['PATH']}"}
 
 
-def _hand_out(host: HostLine) -> None:
+def _hand_out(host: HostLine, epoch: int) -> None:
     """Send the one regular file in the output folder."""
     with blamed_on("output.unsafe", "the backend's output cannot be read"), _output() as (name, file):
+        # What is for any platform was not compiled.
+        tools = {} if name.endswith("-any.whl") else versions(Path("/usr/bin"), os.environ)
+        host.tell(source_date_epoch=epoch, toolchain=tools)
         host.hand_out(name, file)
 
 

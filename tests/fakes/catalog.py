@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from buildthrough.builders.faults import Cancelled
@@ -54,7 +55,7 @@ class FakeCatalog:
             raise Conflict(f"Other bytes were published as {wheel.filename} before.")
         build = self._queue.succeed(wheel.build, wheel=wheel.filename, wheel_sha256=wheel.sha256, log_sha256=log_sha256)
         self._all.append(wheel)
-        self._doomed -= {wheel.sha256, wheel.metadata_sha256}
+        self._doomed -= set(wheel.digests)
         return build
 
     async def is_buried(self, *, sdist_sha256: str, target: str) -> bool:
@@ -83,8 +84,8 @@ class FakeCatalog:
         for wheel in gone:
             self._purged.add(wheel.build)
             self._queue.expire(wheel.build, audit.at)
-        needed = {digest for wheel in self._kept() for digest in (wheel.sha256, wheel.metadata_sha256)}
-        self._doomed |= {digest for wheel in gone for digest in (wheel.sha256, wheel.metadata_sha256)} - needed
+        needed = {digest for wheel in self._kept() for digest in wheel.digests}
+        self._doomed |= {digest for wheel in gone for digest in wheel.digests} - needed
         if bury:
             self._tombstones |= {(one.sdist_sha256, None if every_target else one.target) for one in graves}
         self._audit.append(audit)
@@ -94,14 +95,18 @@ class FakeCatalog:
 
     async def known_digests(self) -> frozenset[str]:
         logs = {build.log_sha256 for build in self._queue.builds.values() if build.log_sha256}
-        kept = self._kept()
-        return frozenset(logs | {wheel.sha256 for wheel in kept} | {wheel.metadata_sha256 for wheel in kept})
+        return frozenset(logs | {digest for wheel in self._kept() for digest in wheel.digests})
 
     async def doomed(self) -> Sequence[str]:
         return sorted(self._doomed)
 
     async def forget(self, sha256: str) -> None:
         self._doomed.discard(sha256)
+
+    async def drop_provenance(self, sha256: str) -> Sequence[BuiltWheel]:
+        dropped = [wheel for wheel in self._all if wheel.provenance_sha256 == sha256]
+        self._all = [replace(one, provenance_sha256=None) if one in dropped else one for one in self._all]
+        return [wheel for wheel in dropped if wheel.build not in self._purged]
 
     async def audit(self, limit: int = 100) -> Sequence[AuditRecord]:
         return self._audit[::-1][:limit]

@@ -54,7 +54,7 @@ class House:
             await make()
         return WHEEL
 
-    async def publish(self, build, wheel, log_sha256):
+    async def publish(self, build, wheel, log_sha256, log):
         self.queue.succeed(build.id, wheel=wheel.filename, wheel_sha256=wheel.sha256, log_sha256=log_sha256)
 
     async def submit_requirement(self, needed, build):
@@ -199,10 +199,10 @@ async def test_what_we_did_not_foresee_is_our_fault_and_the_traceback_is_for_us_
 
 
 async def test_a_publication_that_fails_is_our_fault(house, caplog):
-    async def publish(build, wheel, log_sha256):
+    async def publish(build, wheel, log_sha256, log):
         if house.queue.builds[build.id].attempts == 1:
             raise OSError(28, "No space left on device")
-        await House.publish(house, build, wheel, log_sha256)
+        await House.publish(house, build, wheel, log_sha256, log)
 
     house.publish = publish
     build = await house.queue.submit(a_request())
@@ -538,10 +538,10 @@ async def test_a_stop_gives_builds_back_once_they_are_dead(house, dying):
 async def test_a_stop_lets_a_publication_finish(house):
     publishing = asyncio.Event()
 
-    async def publish(build, wheel, log_sha256):
+    async def publish(build, wheel, log_sha256, log):
         publishing.set()
         await asyncio.sleep(0.05)
-        await House.publish(house, build, wheel, log_sha256)
+        await House.publish(house, build, wheel, log_sha256, log)
 
     house.publish = publish
     build = await house.queue.submit(a_request())

@@ -1,0 +1,39 @@
+"""Which compilers and tools a wheel was made with, as they say it themselves."""
+
+from __future__ import annotations
+
+import subprocess
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_TOOLS = ("cc", "c++", "gfortran", "clang", "ld", "rustc", "cmake", "ninja", "make")
+_SECONDS = 10
+
+
+def versions(system: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the first line that each of a system folder's tools says of its version; those that are there."""
+    running = {}
+    for name in _TOOLS:
+        with suppress(OSError):
+            running[name] = subprocess.Popen(
+                (str(system / name), "--version"),
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+    found = {}
+    for name, process in running.items():
+        try:
+            said, _ = process.communicate(timeout=_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            continue
+        if process.returncode == 0 and said.strip():
+            found[name] = said.decode("utf-8", "replace").strip().splitlines()[0][:200]
+    return found
