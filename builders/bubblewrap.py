@@ -6,6 +6,7 @@ import asyncio
 import os
 import platform
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from buildthrough.builders import seccomp
@@ -13,11 +14,11 @@ from buildthrough.builders.cgroup import Cgroup, Usage
 from buildthrough.builders.channel import LONGEST_LINE, PipeChannel
 from buildthrough.builders.clock import Clock
 from buildthrough.builders.faults import InfrastructureFault, SlotFault
-from buildthrough.builders.host import count_tasks, survey_host
+from buildthrough.builders.host import count_tasks, survey_host, survey_root
 from buildthrough.builders.isolation import probe
 from buildthrough.builders.log import Log
 from buildthrough.builders.pipes import Pipes
-from buildthrough.builders.profile import ETC_FILES, TEMPORARY, Descriptors, Host, command_line
+from buildthrough.builders.profile import ETC_FILES, TEMPORARY, Descriptors, Host, Root, command_line
 from buildthrough.builders.remains import Marks, find_remains
 from buildthrough.builders.sandbox import Ending
 from buildthrough.builders.supervision import Supervision
@@ -26,7 +27,6 @@ from buildthrough.builders.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from pathlib import Path
 
     from buildthrough.builders.sandbox import Channel, Command, Isolation, Limits, Overrun
     from buildthrough.builders.slot import Slot
@@ -44,6 +44,7 @@ class _Plan:
 
     command: Command
     host: Host
+    root: Root
     architecture: seccomp.Architecture
     user: tuple[int, int] | None
     processes: int
@@ -117,6 +118,7 @@ class BubblewrapSandbox:
         return _Plan(
             command=command,
             host=self._host,
+            root=survey_root(command.root or Path("/")),
             architecture=_architecture(),
             user=slot.user,
             processes=processes,
@@ -176,6 +178,7 @@ async def _start(plan: _Plan, descriptors: Descriptors, streams: tuple[int, int,
     argv = command_line(
         plan.command,
         host=plan.host,
+        root=plan.root,
         descriptors=descriptors,
         user=plan.user,
         cgroups=() if plan.cgroup is None else plan.cgroup.procs,

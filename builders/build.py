@@ -9,7 +9,7 @@ from buildthrough.builders.canonical import canonical
 from buildthrough.builders.dialogue import Dialogue, converse, lend_files, lend_folder
 from buildthrough.builders.portable import make_portable
 from buildthrough.builders.recipe_mount import follow
-from buildthrough.builders.sandbox import Command, Mount
+from buildthrough.builders.sandbox import Mount
 from buildthrough.builders.wheel import check_wheel
 
 if TYPE_CHECKING:
@@ -74,15 +74,16 @@ async def build_wheel(
         "most_bytes": limits.disk_bytes,
         "recipe": None if instructions is None else instructions.target,
     }
-    command = Command(
-        argv=kit.argv("driver", plan),
+    command = kit.command(
+        "driver",
+        plan,
+        target=target,
+        limits=limits,
         mounts=(
-            *kit.mounts(target),
             Mount(source=sdist, target=f"/sdist/{sdist.name}"),
             Mount(source=wheels, target=_WHEELS),
             *(() if instructions is None else (instructions,)),
         ),
-        limits=limits,
     )
     dialogue = Dialogue(stage="unpack", output=built, max_wheel_bytes=max_wheel_bytes, provide=provide)
     wheel = await converse(sandbox=sandbox, command=command, dialogue=dialogue, log=log)

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from buildthrough.builders.faults import InfrastructureFault
-from buildthrough.builders.profile import Host
+from buildthrough.builders.profile import Host, Root
 
 SEARCH_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
 _PACKAGES = {"sh": "dash", "setpriv": "util-linux", "prlimit": "util-linux", "nice": "coreutils", "bwrap": "bubblewrap"}
@@ -38,16 +38,25 @@ def survey_host() -> Host:
     missing = sorted({_PACKAGES[program] for program, path in found.items() if path is None})
     if missing:
         raise InfrastructureFault("infra.sandbox", f"to build packages, run: apt-get install {' '.join(missing)}")
-    folders = [Path("/", name) for name in _ROOT_FOLDERS]
     ceilings = {name: resource.getrlimit(number)[1] for name, number in _RLIMITS.items()}
     return Host(
         **{program: path for program, path in found.items() if path is not None},
-        links=tuple((str(folder.readlink()).lstrip("/"), str(folder)) for folder in folders if folder.is_symlink()),
-        folders=tuple(str(folder) for folder in folders if folder.is_dir() and not folder.is_symlink()),
         proc_folders=tuple(name for name in _PROC_FOLDERS if Path("/proc", name).is_dir()),
         proc_files=tuple(name for name in _PROC_FILES if Path("/proc", name).exists()),
         ceilings={name: value for name, value in ceilings.items() if value != resource.RLIM_INFINITY},
     )
+
+
+def survey_root(folder: Path = Path("/")) -> Root:
+    """Look at a root file system: this machine's, or another in a folder. Blocking."""
+    links, folders = [], []
+    for name in _ROOT_FOLDERS:
+        place = folder / name
+        if place.is_symlink():
+            links.append((str(place.readlink()).lstrip("/"), f"/{name}"))
+        elif place.is_dir():
+            folders.append(f"/{name}")
+    return Root(folder=str(folder), links=tuple(links), folders=tuple(folders))
 
 
 def count_tasks(uid: int) -> int:

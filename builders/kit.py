@@ -18,12 +18,13 @@ import uv
 
 from buildthrough.builders.copies import copy_once, files_below
 from buildthrough.builders.faults import InfrastructureFault
-from buildthrough.builders.sandbox import Mount
+from buildthrough.builders.sandbox import Command, Mount
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from buildthrough.builders.interpreters import Discovery
+    from buildthrough.builders.sandbox import Limits
     from buildthrough.builders.target import Interpreter, Target
 
 INSIDE = "/sbx"
@@ -79,13 +80,38 @@ class Kit:
         """Where the libraries are inside."""
         return f"{INSIDE}/lib"
 
-    def argv(self, program: str, plan: Mapping[str, object]) -> tuple[str, ...]:
-        """Return the command that runs a program of `builders.inside`, isolated from all that is installed."""
-        return (str(self.driver.executable), "-I", "-S", "-B", "-c", _LAUNCH.format(program), json.dumps(plan))
+    def command(
+        self,
+        program: str,
+        plan: Mapping[str, object],
+        *,
+        target: Target,
+        limits: Limits,
+        mounts: Sequence[Mount] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> Command:
+        """Return the command that runs a program of `builders.inside` for a target, in the target's root file system.
 
-    def mounts(self, target: Target | None = None) -> tuple[Mount, ...]:
-        """Return what has to be bound for the driver, and for a target's interpreter."""
-        executables = (self.driver.executable, *(() if target is None else (target.interpreter.executable,)))
+        Its first argument is the plan as JSON. It is isolated from all that is installed.
+        """
+        return Command(
+            argv=self.argv(program, plan, target),
+            mounts=(*self.mounts(target), *mounts),
+            limits=limits,
+            environment=environment or {},
+            root=target.root,
+        )
+
+    def argv(self, program: str, plan: Mapping[str, object], target: Target) -> tuple[str, ...]:
+        """Return the arguments of that command."""
+        python = str((self.driver if target.root is None else target.interpreter).executable)
+        return (python, "-I", "-S", "-B", "-c", _LAUNCH.format(program), json.dumps(plan))
+
+    def mounts(self, target: Target) -> tuple[Mount, ...]:
+        """Return what has to be bound for the driver and for a target's interpreter; a root has its own."""
+        if target.root is not None:
+            return (self.tools,)
+        executables = (self.driver.executable, target.interpreter.executable)
         wanted = (self.tools, *(mount for executable in executables for mount in self.interpreters[executable]))
         return tuple(dict.fromkeys(wanted))
 

@@ -15,7 +15,7 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from buildthrough.builders.build_log import plain_line
 from buildthrough.builders.dialogue import Dialogue, converse, lend_files, lend_folder
 from buildthrough.builders.faults import PackageFault
-from buildthrough.builders.sandbox import Command, Mount
+from buildthrough.builders.sandbox import Mount
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,10 +52,12 @@ async def make_portable(
     inside = f"/in/{wheel.name}"
     environment = target.environment
     plan = {"wheel": inside, "system": environment.system, "arch": environment.arch, "library": kit.library}
-    command = Command(
-        argv=kit.argv("repair", plan),
-        mounts=(*kit.mounts(), Mount(source=wheel, target=inside)),
+    command = kit.command(
+        "repair",
+        plan,
+        target=target,
         limits=replace(limits, wall_seconds=min(limits.wall_seconds, _WALL_SECONDS)),
+        mounts=(Mount(source=wheel, target=inside),),
         environment={"PATH": kit.tool_path},
     )
     dialogue = Dialogue(stage="repair", output=repaired, max_wheel_bytes=max_wheel_bytes)

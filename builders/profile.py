@@ -65,6 +65,22 @@ ETC_FILES: Mapping[str, bytes] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Root:
+    """The root file system that is seen inside: this machine's, or a folder's; `builders.host` looks at it."""
+
+    folder: str = "/"
+    """Its folder; programs, libraries and linker settings are taken from there."""
+    links: tuple[tuple[str, str], ...]
+    """Links at the root into /usr, where /usr is merged: (``usr/bin``, ``/bin``)."""
+    folders: tuple[str, ...]
+    """The same as real folders, where it is not."""
+
+    def path(self, inside: str) -> str:
+        """Return where a path that is seen inside is outside."""
+        return self.folder.rstrip("/") + inside
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
     """What the profile has to know of this machine; `builders.host` finds it out."""
 
@@ -73,10 +89,6 @@ class Host:
     prlimit: str
     nice: str
     bwrap: str
-    links: tuple[tuple[str, str], ...]
-    """Links at the root into /usr, where /usr is merged: (``usr/bin``, ``/bin``)."""
-    folders: tuple[str, ...]
-    """The same as real folders, where it is not."""
     proc_folders: tuple[str, ...]
     """Which folders of /proc that are to be hidden exist."""
     proc_files: tuple[str, ...]
@@ -105,6 +117,7 @@ def command_line(
     command: Command,
     *,
     host: Host,
+    root: Root,
     descriptors: Descriptors,
     user: tuple[int, int] | None,
     cgroups: tuple[Path, ...],
@@ -122,7 +135,7 @@ def command_line(
         *preamble(host, command.limits, user=user, cgroups=cgroups, processes=processes),
         host.bwrap,
         *_namespaces(own_proc=own_proc),
-        *_base(host, descriptors, own_proc=own_proc),
+        *_base(host, root, descriptors, own_proc=own_proc),
         *_temporary(command.limits),
         *(word for mount in command.mounts for word in ("--ro-bind", str(mount.source), mount.target)),
         "--remount-ro", "/",
@@ -192,14 +205,14 @@ def _namespaces(*, own_proc: bool) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _base(host: Host, descriptors: Descriptors, *, own_proc: bool) -> Iterator[str]:
-    yield from ("--ro-bind", "/usr", "/usr")
-    for target, link in host.links:
+def _base(host: Host, root: Root, descriptors: Descriptors, *, own_proc: bool) -> Iterator[str]:
+    yield from ("--ro-bind", root.path("/usr"), "/usr")
+    for target, link in root.links:
         yield from ("--symlink", target, link)
-    for folder in host.folders:
-        yield from ("--ro-bind", folder, folder)
+    for folder in root.folders:
+        yield from ("--ro-bind", root.path(folder), folder)
     for name in _ETC:
-        yield from ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")
+        yield from ("--ro-bind-try", root.path(f"/etc/{name}"), f"/etc/{name}")
     for path, descriptor in descriptors.etc.items():
         yield from ("--ro-bind-data", str(descriptor), path)
     if not own_proc:  # the container's own shows the server's processes

@@ -81,6 +81,8 @@ class Command:
     mounts: tuple[Mount, ...]
     limits: Limits
     environment: Mapping[str, str] = field(default_factory=dict)
+    root: Path | None = None
+    """A folder that holds another distribution: its programs and libraries are seen inside; None for this machine's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

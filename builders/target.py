@@ -85,6 +85,8 @@ class Target:
 
     environment: Environment
     interpreter: Interpreter
+    root: Path | None = None
+    """The folder of the distribution that the interpreter belongs to; None for this machine's own."""
 
     @property
     def slug(self) -> str:

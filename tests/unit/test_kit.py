@@ -124,7 +124,7 @@ async def test_prefix_of_the_whole_system_is_not_lent(tmp_path: Path, own: Inter
 async def test_command_is_isolated_from_what_is_installed(tmp_path: Path, own: Interpreter) -> None:
     kit = await prepare_kit(folder=tmp_path, discovery=discovery(own), uid=None)
 
-    python, *options, plan = kit.argv("driver", {"sdist": "/sdist/a b.tar.gz"})
+    python, *options, plan = kit.argv("driver", {"sdist": "/sdist/a b.tar.gz"}, kit.targets[0])
 
     assert python == str(own.executable)
     assert options[:3] == ["-I", "-S", "-B"]

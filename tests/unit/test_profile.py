@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from buildthrough.builders.profile import ETC_FILES, Descriptors, Host, command_line
+from buildthrough.builders.profile import ETC_FILES, Descriptors, Host, Root, command_line
 from buildthrough.builders.sandbox import Command, Limits, Mount
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -19,15 +19,18 @@ DEBIAN = Host(
     prlimit="/usr/bin/prlimit",
     nice="/usr/bin/nice",
     bwrap="/usr/bin/bwrap",
-    links=(("usr/bin", "/bin"), ("usr/sbin", "/sbin"), ("usr/lib", "/lib"), ("usr/lib64", "/lib64")),
-    folders=(),
     proc_folders=("sys", "irq", "bus", "fs", "acpi", "tty", "pressure"),
     proc_files=("keys", "key-users", "timer_list", "kallsyms", "cmdline", "kmsg", "config.gz"),
 )
 UNMERGED = replace(
-    DEBIAN, links=(), folders=("/bin", "/sbin", "/lib", "/lib64"), proc_folders=("sys",), proc_files=("keys",),
+    DEBIAN, proc_folders=("sys",), proc_files=("keys",),
     ceilings={"nofile": 1024, "nproc": 100_000},
 )  # fmt: skip
+MERGED = Root(
+    links=(("usr/bin", "/bin"), ("usr/sbin", "/sbin"), ("usr/lib", "/lib"), ("usr/lib64", "/lib64")), folders=()
+)
+SEPARATE = Root(links=(), folders=("/bin", "/sbin", "/lib", "/lib64"))
+ANOTHER = replace(MERGED, folder="/srv/targets/debian-trixie")
 DESCRIPTORS = Descriptors(
     etc={path: number for number, path in enumerate(ETC_FILES, 10)}, seccomp=14, status=15, answers=16, messages=17
 )
@@ -44,16 +47,24 @@ GROUPS = (Path("/sys/fs/cgroup/memory/b-1-0/cgroup.procs"), Path("/sys/fs/cgroup
 
 
 @pytest.mark.parametrize(
-    ("name", "host", "user", "cgroups", "own_proc"),
+    ("name", "host", "root", "user", "cgroups", "own_proc"),
     [
-        ("profile-own-user-and-cgroup-v1", DEBIAN, (59700, 59700), GROUPS, True),
-        ("profile-ordinary-user", UNMERGED, None, (), True),
-        ("profile-container", DEBIAN, None, (), False),
+        ("profile-own-user-and-cgroup-v1", DEBIAN, MERGED, (59700, 59700), GROUPS, True),
+        ("profile-ordinary-user", UNMERGED, SEPARATE, None, (), True),
+        ("profile-container", DEBIAN, MERGED, None, (), False),
+        ("profile-root-file-system", DEBIAN, ANOTHER, None, (), True),
     ],
 )
-def test_the_command_line_is_the_one_that_was_reviewed(name, host, user, cgroups, own_proc):
+def test_the_command_line_is_the_one_that_was_reviewed(name, host, root, user, cgroups, own_proc):
     argv = command_line(
-        COMMAND, host=host, descriptors=DESCRIPTORS, user=user, cgroups=cgroups, processes=256, own_proc=own_proc
+        COMMAND,
+        host=host,
+        root=root,
+        descriptors=DESCRIPTORS,
+        user=user,
+        cgroups=cgroups,
+        processes=256,
+        own_proc=own_proc,
     )
     assert list(argv) == json.loads((GOLDEN / f"{name}.json").read_text())
 
@@ -61,7 +72,7 @@ def test_the_command_line_is_the_one_that_was_reviewed(name, host, user, cgroups
 @pytest.mark.parametrize("user", [(0, 0), (0, 59700), (59700, 0)])
 def test_nobody_becomes_root(user):
     with pytest.raises(ValueError, match="never started as root"):
-        command_line(COMMAND, host=DEBIAN, descriptors=DESCRIPTORS, user=user, cgroups=(), processes=1)
+        command_line(COMMAND, host=DEBIAN, root=MERGED, descriptors=DESCRIPTORS, user=user, cgroups=(), processes=1)
 
 
 def test_limits_reach_the_command_line():
@@ -69,6 +80,7 @@ def test_limits_reach_the_command_line():
     argv = command_line(
         replace(COMMAND, limits=limits),
         host=DEBIAN,
+        root=MERGED,
         descriptors=DESCRIPTORS,
         user=None,
         cgroups=(),
@@ -79,6 +91,6 @@ def test_limits_reach_the_command_line():
 
 
 def test_the_root_is_closed_after_the_last_mount():
-    argv = command_line(COMMAND, host=DEBIAN, descriptors=DESCRIPTORS, user=None, cgroups=(), processes=5)
+    argv = command_line(COMMAND, host=DEBIAN, root=MERGED, descriptors=DESCRIPTORS, user=None, cgroups=(), processes=5)
     closing = max(index for index, word in enumerate(argv) if word == "/" and argv[index - 1] == "--remount-ro")
     assert not {"--ro-bind", "--tmpfs", "--symlink", "--dev-bind"} & set(argv[closing:])
