@@ -47,24 +47,17 @@ GROUPS = (Path("/sys/fs/cgroup/memory/b-1-0/cgroup.procs"), Path("/sys/fs/cgroup
 
 
 @pytest.mark.parametrize(
-    ("name", "host", "root", "user", "cgroups", "own_proc"),
+    ("name", "given"),
     [
-        ("profile-own-user-and-cgroup-v1", DEBIAN, MERGED, (59700, 59700), GROUPS, True),
-        ("profile-ordinary-user", UNMERGED, SEPARATE, None, (), True),
-        ("profile-container", DEBIAN, MERGED, None, (), False),
-        ("profile-root-file-system", DEBIAN, ANOTHER, None, (), True),
+        ("profile-own-user-and-cgroup-v1", {"host": DEBIAN, "user": (59700, 59700), "cgroups": GROUPS}),
+        ("profile-ordinary-user", {"host": UNMERGED, "root": SEPARATE}),
+        ("profile-container", {"host": DEBIAN, "own_proc": False}),
+        ("profile-root-file-system", {"host": DEBIAN, "root": ANOTHER}),
     ],
 )
-def test_the_command_line_is_the_one_that_was_reviewed(name, host, root, user, cgroups, own_proc):
+def test_the_command_line_is_the_one_that_was_reviewed(name, given):
     argv = command_line(
-        COMMAND,
-        host=host,
-        root=root,
-        descriptors=DESCRIPTORS,
-        user=user,
-        cgroups=cgroups,
-        processes=256,
-        own_proc=own_proc,
+        COMMAND, **{"root": MERGED, "user": None, "cgroups": (), **given}, descriptors=DESCRIPTORS, processes=256
     )
     assert list(argv) == json.loads((GOLDEN / f"{name}.json").read_text())
 
