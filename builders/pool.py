@@ -138,6 +138,18 @@ class Pool(Generic[L]):
         """End builds that run here, for this reason. Return which: they end soon, and are settled so."""
         return self._attendance.cancel(builds, why)
 
+    async def withdraw(self, builds: Iterable[int], why: Cancelled) -> None:
+        """Cancel builds, whether they wait or run; what has ended stays as it is."""
+        numbers = tuple(builds)
+        here = self.cancel(numbers, why)
+        for number in numbers:
+            if number not in here:
+                await self._queue.settle(number, why, log_sha256=None)
+
+    def demand(self, request: BuildRequest) -> Demand:
+        """Return what a build of this request asks for."""
+        return self._demand(request)
+
     def drain(self) -> None:
         """Start no more builds; those that run go on."""
         self._is_draining = True

@@ -173,6 +173,11 @@ class Build:
     silence_seconds: Seconds
     cpu_seconds: Annotated[int, Between(1, 1 << 31)]
     memory_bytes: Annotated[int, Size(), Between(1 << 20, 1 << 62)]
+    cpus: Annotated[int, Between(0, 4096)]
+    pool_memory_bytes: Bytes
+    pool_cpus: Annotated[int, Between(0, 4096)]
+    hold_seconds: Annotated[float, Between(0, 1e9)]
+    lock_after: Annotated[int, Between(2, 1000)]
     disk_bytes: Annotated[int, Size(), Between(1 << 20, 1 << 62)]
     file_bytes: Annotated[int, Size(), Between(1 << 20, 1 << 62)]
     inodes: Annotated[int, Between(1000, 1 << 31)]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import hmac
-import json
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -14,8 +11,10 @@ from aiohttp import hdrs, web
 from buildthrough.builders.advice import advise
 from buildthrough.builders.failures import classify
 from buildthrough.builders.request import BuildState
-from buildthrough.proxy.errors import BadRequest, NotFound, TooSlow, Unauthorized
+from buildthrough.proxy.errors import BadRequest, NotFound
 from buildthrough.proxy.metrics import CONTENT_TYPE
+from buildthrough.proxy.operator_request import authorize, read_body
+from buildthrough.proxy.pool_api import describe_waiting, notices
 from buildthrough.proxy.purge import Selection
 from buildthrough.proxy.resource import PROVENANCE
 
@@ -27,11 +26,10 @@ if TYPE_CHECKING:
     from buildthrough.proxy.built import BuiltWheel
     from buildthrough.proxy.metrics import Metrics
     from buildthrough.proxy.operations import Operations
+    from buildthrough.proxy.pool_control import PoolControl
 
 MAX_BODY_BYTES = 64 << 10
 """Longest body of a request that is read."""
-BODY_SECONDS = 20.0
-"""How long it may take to arrive."""
 _MAX_LIST = 10_000
 _DEFAULT_LIST = 100
 
@@ -46,8 +44,11 @@ class Readiness:
 class Api:
     """The handlers of operations."""
 
-    def __init__(self, *, operations: Operations, metrics: Metrics, readiness: Readiness, token: str) -> None:
+    def __init__(
+        self, *, operations: Operations, pool: PoolControl, metrics: Metrics, readiness: Readiness, token: str
+    ) -> None:
         self._operations = operations
+        self._pool = pool
         self._metrics = metrics
         self._readiness = readiness
         self._token = token
@@ -81,22 +82,24 @@ class Api:
             state=_state(request.query.get("state")),
             limit=_limit(request.query.get("limit")),
         )
-        return web.json_response({"builds": [describe(build) for build in builds]})
+        waits = await self._pool.waits(builds)
+        told = [describe(build) | describe_waiting(waits.get(build.id)) for build in builds]
+        return web.json_response({"builds": told})
 
     async def request_build(self, request: web.Request) -> web.Response:
         """Ask for a build, whatever failed or was purged before."""
-        self._authorize(request)
-        body = await _body(request, {"name": str, "version": str, "target": str, "again": bool})
+        authorize(request, self._token)
+        body = await read_body(request, {"name": str, "version": str, "target": str, "again": bool})
         if "name" not in body or "version" not in body:
             raise BadRequest('A build is asked for with {"name": …, "version": …}, if need be "target" and "again".')
         build = await self._operations.request_build(
             body["name"], body["version"], body.get("target"), again=body.get("again", False)
         )
-        return web.json_response(describe(build), status=202)
+        return web.json_response(await self._told(build), status=202)
 
     async def build(self, request: web.Request) -> web.Response:
         """Describe one build."""
-        return web.json_response(describe(await self._operations.build(_build_id(request))))
+        return web.json_response(await self._told(await self._operations.build(_build_id(request))))
 
     async def build_log(self, request: web.Request) -> web.Response:
         """Return what one build printed."""
@@ -116,9 +119,9 @@ class Api:
 
     async def purge(self, request: web.Request) -> web.Response:
         """Remove built wheels, or list what would go."""
-        self._authorize(request)
+        authorize(request, self._token)
         fields = {"project": str, "version": str, "file": str, "yanked": bool, "dry_run": bool, "allow_rebuild": bool}
-        body = await _body(request, fields)
+        body = await read_body(request, fields)
         selection = Selection(
             project=body.get("project"),
             version=body.get("version"),
@@ -184,16 +187,16 @@ class Api:
 
     async def repair(self, request: web.Request) -> web.Response:
         """Look at something in the data folder, and drop it where it is damaged."""
-        self._authorize(request)
-        body = await _body(request, {"kind": str, "name": str})
+        authorize(request, self._token)
+        body = await read_body(request, {"kind": str, "name": str})
         if len(body) != len(("kind", "name")):
             raise BadRequest('What is to be looked at is said with {"kind": …, "name": …}.')
         return web.json_response({"repaired": await self._operations.repair(body["kind"], body["name"])})
 
     async def forget(self, request: web.Request) -> web.Response:
         """Let it be decided anew where a project comes from."""
-        self._authorize(request)
-        body = await _body(request, {"project": str})
+        authorize(request, self._token)
+        body = await read_body(request, {"project": str})
         if "project" not in body:
             raise BadRequest('Say which project: {"project": …}.')
         project, upstream = await self._operations.forget(body["project"])
@@ -209,7 +212,7 @@ class Api:
         self._metrics.queue(
             queued=counts.get(BuildState.QUEUED, 0),
             running=counts.get(BuildState.RUNNING, 0),
-            slots=self._operations.slots,
+            pool=self._pool.state,
         )
         return web.Response(body=self._metrics.exposition(), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE})
 
@@ -220,14 +223,11 @@ class Api:
     async def ready(self, _request: web.Request) -> web.Response:
         """Say whether requests are taken."""
         if self._readiness.is_ready():
-            return web.Response(text="ready\n")
+            return web.Response(text="\n".join(["ready", *notices(self._pool.state), ""]))
         return web.Response(text="shutting down\n", status=503)
 
-    def _authorize(self, request: web.Request) -> None:
-        scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-        given = token.strip(" ").encode(errors="surrogateescape")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(given, self._token.encode()):
-            raise Unauthorized("A change needs the operator's token: Authorization: Bearer <admin.token>.")
+    async def _told(self, build: Build) -> dict[str, Any]:
+        return describe(build) | describe_waiting((await self._pool.waits([build])).get(build.id))
 
 
 def describe(build: Build) -> dict[str, Any]:
@@ -249,6 +249,7 @@ def describe(build: Build) -> dict[str, Any]:
         "means": classify(build.fault).means if build.fault else None,
         "advice": advise(build.fault, build.line) if build.fault else None,
         "attempts": build.attempts,
+        "priority": build.priority.value,
         "waits_for": build.waits_for,
         "created": _time(build.created),
         "started": _time(build.started),
@@ -301,25 +302,3 @@ def _build_id(request: web.Request) -> int:
     if not value.isascii() or not value.isdigit() or len(value) > len(str(1 << 62)):
         raise NotFound("There is no such build: builds are numbered.")
     return int(value)
-
-
-async def _body(request: web.Request, fields: dict[str, type]) -> dict[str, Any]:
-    """Read a JSON object with these fields and no others."""
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            read = await request.read()
-        body = json.loads(read)
-    except TimeoutError as error:
-        raise TooSlow(f"The body did not arrive within {BODY_SECONDS:g} seconds.") from error
-    except web.RequestPayloadError as error:
-        raise BadRequest("The body cannot be read: its coding or its chunks are broken.") from error
-    except (ValueError, RecursionError) as error:
-        raise BadRequest("The body is no JSON.") from error
-    if not isinstance(body, dict):
-        raise BadRequest("The body is no JSON object.")
-    for key, value in body.items():
-        if key not in fields:
-            raise BadRequest(f"There is no field {key[:40]!r} here; there are {', '.join(fields)}.")
-        if value is not None and type(value) is not fields[key]:
-            raise BadRequest(f"The field {key} is of the wrong type.")
-    return {key: value for key, value in body.items() if value is not None}

@@ -77,6 +77,12 @@ class Building:
         self._attester = attester
         self._index = OwnIndex(mirror, downloads)
 
+    def limits(self, request: BuildRequest) -> Limits:
+        """Return the limits of a build: a recipe may change them."""
+        target = self._targets.get(request.target)
+        recipe = None if target is None else self._recipes.of(request.project, request.version, target)
+        return bounded(self._limits, recipe)
+
     async def make(self, build: Build, sandbox: Sandbox, build_log: BuildLog) -> CheckedWheel:
         """Build the wheel of a claimed build. Raise the families of `buildthrough.builders.faults`."""
         request = build.request
@@ -110,7 +116,7 @@ class Building:
                 kit=kit,
                 folder=await asyncio.to_thread(_below, folder, "again") if is_second else folder,
                 resolve=supply,
-                limits=bounded(self._limits, recipe),
+                limits=self.limits(request),
                 log=build_log,
                 max_wheel_bytes=self._max_wheel_bytes,
                 recipe=recipe,
@@ -183,6 +189,12 @@ class Building:
         if (None if recipe is None else recipe.digest) != request.recipe:
             raise Cancelled("cancelled.recipe", "The recipe for it was changed since it was asked for: ask again.")
         return recipe
+
+    async def still_wanted(self, request: BuildRequest) -> None:
+        """Raise `Cancelled` where there is nothing to build any more, `InfrastructureFault` where that is not known."""
+        target = self._targets.get(request.target)
+        if target is not None:  # else it waits for its interpreter to come back
+            await self._still_wanted(request, target)
 
     def _folder(self, build: Build) -> Path:
         return self._work / f"build-{build.id}"

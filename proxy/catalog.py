@@ -17,7 +17,7 @@ from buildthrough.proxy.errors import Conflict, StorageFault
 from buildthrough.proxy.wheel_records import Grave
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
@@ -121,6 +121,14 @@ class Catalog(Protocol):
         """Return what operators did, the newest first."""
         ...
 
+    async def last_audit(self, actions: Collection[str]) -> AuditRecord | None:
+        """Return the last of some actions; None where none of them was ever done."""
+        ...
+
+    async def note(self, audit: AuditRecord) -> None:
+        """Write down what an operator does that changes nothing else here."""
+        ...
+
 
 class SqlCatalog:
     """The catalog over SQL. The wheels that are not purged are kept in memory too, some kilobyte each: pages need them.
@@ -217,6 +225,20 @@ class SqlCatalog:
         return await self._run(
             lambda connection: [AuditRecord(**row) for row in connection.execute(statement).mappings()]
         )
+
+    async def last_audit(self, actions: Collection[str]) -> AuditRecord | None:
+        """Return the last of some actions."""
+        table = wheel_records.audit_records
+        columns = select(table.c.at, table.c.action, table.c.detail)
+        statement = columns.where(table.c.action.in_(actions)).order_by(table.c.id.desc()).limit(1)
+        row = await self._run(lambda connection: connection.execute(statement).mappings().one_or_none())
+        return None if row is None else AuditRecord(**row)
+
+    async def note(self, audit: AuditRecord) -> None:
+        """Write down what an operator does."""
+        record = {"at": audit.at, "action": audit.action, "detail": audit.detail}
+        statement = insert(wheel_records.audit_records).values(**record)
+        await asyncio.shield(self._run(lambda connection: connection.execute(statement)))
 
     async def _run(self, change: Callable[[Connection], T]) -> T:
         return await _storage(self._database.run(change))

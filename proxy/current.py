@@ -102,6 +102,8 @@ class CurrentPages:
         self._asking: Flights[str, tuple[Current, Freshness]] = Flights()
         """Goes on where those who wait are given the old page, or are told to ask again."""
         self._observe = observe
+        self.changed: Callable[[str], None] = lambda _project: None
+        """Told each project whose page is new here, has changed, or is gone."""
 
     async def close(self) -> None:
         """End what is under way."""
@@ -254,6 +256,7 @@ class CurrentPages:
         self._shelf.put(project, absent, _ABSENT_WEIGHT)
         self._read.drop(project)
         self._observe("unknown")
+        self.changed(project)
 
     async def _take(
         self, project: str, known: Current | None, answer: PageAnswer | None, stream: PageStream | None
@@ -280,6 +283,7 @@ class CurrentPages:
         current = Current(head=await self._store.put(project, answer, now), checked=now)
         self._shelf.put(project, current, _CURRENT_WEIGHT)
         self._observe("fetched")
+        self.changed(project)
         return current, MISS
 
     def _refuse_older(self, project: str, known: Current) -> None:

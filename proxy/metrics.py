@@ -11,6 +11,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from buildthrough.builders.pool_state import PoolState
     from buildthrough.builders.request import Build
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -125,6 +126,20 @@ class Metrics:
             ("level",),
             registry=self.registry,
         )
+        self._locked = Gauge(
+            "buildthrough_pool_locked",
+            "1 while faults of this machine keep builds from being started.",
+            registry=self.registry,
+        )
+        self._draining = Gauge(
+            "buildthrough_pool_draining", "1 while an operator lets no builds be started.", registry=self.registry
+        )
+        self._pool_memory = Gauge(
+            "buildthrough_pool_memory_bytes", "Memory for all builds together.", ("share",), registry=self.registry
+        )
+        self._pool_cpus = Gauge(
+            "buildthrough_pool_cpus", "Processors for all builds together.", ("share",), registry=self.registry
+        )
         self.space: Figures | None = None
         """Where the figures of the data folder come from."""
         self._kept = Gauge("buildthrough_storage_bytes", "Bytes in the data folder.", ("kind",), registry=self.registry)
@@ -185,11 +200,16 @@ class Metrics:
         if build.started is not None and build.finished is not None:
             self._build_seconds.labels(build.state.value).observe((build.finished - build.started).total_seconds())
 
-    def queue(self, *, queued: int, running: int, slots: int) -> None:
+    def queue(self, *, queued: int, running: int, pool: PoolState) -> None:
         """Set what the queue and the pool hold now."""
         self._queue.labels("QUEUED").set(queued)
         self._queue.labels("RUNNING").set(running)
-        self._slots.set(slots)
+        self._slots.set(pool.slots)
+        self._locked.set(pool.lock is not None)
+        self._draining.set(pool.is_draining)
+        for share, amount in (("total", pool.total), ("free", pool.free)):
+            self._pool_memory.labels(share).set(amount.memory_bytes)
+            self._pool_cpus.labels(share).set(amount.cpus)
 
     def isolation(self, level: str) -> None:
         """Set how builds are kept in here, see `buildthrough.builders.sandbox.Level`."""

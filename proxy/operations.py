@@ -49,7 +49,6 @@ class Operations:
         logs_store: BlobStore,
         isolation: Isolation,
         targets: Sequence[Target],
-        slots: int,
         cancel_running: Callable[[Iterable[int]], object],
         upstreams: Sequence[Member],
         decisions: Decisions,
@@ -79,8 +78,6 @@ class Operations:
         self._upstreams = tuple(upstreams)
         self._decisions = decisions
         self._forgotten = forgotten
-        self.slots = slots
-        """How many builds can run at once."""
 
     async def builds(self, *, project: str | None, state: BuildState | None, limit: int) -> Sequence[Build]:
         """Return builds, the newest first."""

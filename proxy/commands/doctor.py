@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from buildthrough.proxy.commands import options
-from buildthrough.proxy.commands.table import size
+from buildthrough.proxy.commands.table import size, text
 from buildthrough.proxy.logs import escape
 from buildthrough.proxy.remote import RemoteError
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import argparse
 
     from buildthrough.config.schema import Settings
+    from buildthrough.proxy.remote import Remote
 
 SUMMARY = "say what this machine can build, and what is missing"
 
@@ -53,4 +54,22 @@ def _running(settings: Settings) -> list[str]:
     lines = [f"    the server that runs on it keeps {kept}"]
     if told.get("full"):
         lines.append("    FULL: nothing more can be removed; upstream's files are passed through and not kept")
+    return [*lines, *_pool(server)]
+
+
+def _pool(server: Remote) -> list[str]:
+    """Say what a running server says of its builders."""
+    try:
+        told = server.get("pool")
+    except RemoteError:
+        return []  # it is of an older version
+    total = told.get("total") or {}
+    room = f"{size(total.get('memory_bytes'))} and {text(total.get('cpus'))} processors for all builds"
+    slots = f"{text(told.get('running'))} of {text(told.get('slots'))} slots taken"
+    lines = [f"    its pool is {text(told.get('state'))}: {slots}, {room}"]
+    if lock := told.get("lock"):
+        lines.append(f"    LOCKED since {text(lock.get('since'))}: {text(lock.get('why'))}")
+        lines.append(f"    {text(lock.get('advice'))}")
+    elif told.get("state") in {"draining", "drained"}:
+        lines.append("    no more builds are started until `buildthrough resume`")
     return lines

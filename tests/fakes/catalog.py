@@ -11,7 +11,7 @@ from buildthrough.builders.request import BuildState
 from buildthrough.proxy.errors import Conflict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from buildthrough.builders.request import Build, BuildRequest
     from buildthrough.proxy.built import BuiltWheel
@@ -110,6 +110,12 @@ class FakeCatalog:
 
     async def audit(self, limit: int = 100) -> Sequence[AuditRecord]:
         return self._audit[::-1][:limit]
+
+    async def last_audit(self, actions: Collection[str]) -> AuditRecord | None:
+        return next((one for one in reversed(self._audit) if one.action in actions), None)
+
+    async def note(self, audit: AuditRecord) -> None:
+        self._audit.append(audit)
 
     def _kept(self) -> list[BuiltWheel]:
         return [wheel for wheel in self._all if wheel.build not in self._purged]

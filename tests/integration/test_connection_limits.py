@@ -14,7 +14,7 @@ from aiohttp import web
 from tests.fakes.faults import Fault, Gate
 from tests.integration.assembled import TOKEN, serving
 
-from buildthrough.proxy import api, connection, listener
+from buildthrough.proxy import connection, listener, operator_request
 from buildthrough.proxy.connection import Runner
 from buildthrough.proxy.listener import Listener, connections_within
 
@@ -215,7 +215,7 @@ async def test_a_body_where_none_belongs_holds_nothing(site):
 
 
 async def test_bodies_for_the_api_are_bounded_in_size_and_time(site, monkeypatch):
-    monkeypatch.setattr(api, "BODY_SECONDS", 0.3)
+    monkeypatch.setattr(operator_request, "BODY_SECONDS", 0.3)
     head = f"POST /api/v1/purge HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {TOKEN}\r\n".encode()
     body = json.dumps({"project": "x" * 70_000}).encode()
     assert statuses(await site.raw(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)) == [413]

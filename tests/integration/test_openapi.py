@@ -12,6 +12,7 @@ from tests.fakes.sdists import pure_sdist
 
 from buildthrough.builders.request import BuildState
 from buildthrough.proxy.api import Api
+from buildthrough.proxy.pool_api import PoolApi
 
 DESCRIPTION = json.loads(files("buildthrough.proxy").joinpath("openapi.json").read_text())
 TYPES = {
@@ -19,6 +20,7 @@ TYPES = {
     "array": list,
     "string": str,
     "integer": int,
+    "number": float,
     "boolean": bool,
     "null": type(None),
 }
@@ -66,7 +68,11 @@ def check_answer(answer: Any, path: str, method: str = "get") -> None:
 def test_every_route_is_described_and_no_other():
     routes = {
         (route.path, route.method.lower())
-        for route in Api(operations=None, metrics=None, readiness=None, token="x").routes()
+        for api in (
+            Api(operations=None, pool=None, metrics=None, readiness=None, token="x"),
+            PoolApi(control=None, token="x"),
+        )
+        for route in api.routes()
         if route.path.startswith("/api/")
     }
     described = {(path, method) for path, methods in DESCRIPTION["paths"].items() for method in methods}

@@ -14,6 +14,7 @@ from buildthrough.config.schema import KEYS
 from buildthrough.proxy.__main__ import COMMANDS, parser
 from buildthrough.proxy.api import Api
 from buildthrough.proxy.metrics import Metrics
+from buildthrough.proxy.pool_api import PoolApi
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -21,7 +22,11 @@ DOCS = "\n".join([README, *(path.read_text() for path in sorted((ROOT / "docs").
 DEFAULTS = (ROOT / "config" / "defaults.toml").read_text()
 SETTINGS = sorted(f"{section}.{key}" for section, table in tomllib.loads(DEFAULTS).items() for key in table)
 METRICS = sorted(set(re.findall(r"^# TYPE (\w+) ", Metrics().exposition().decode(), re.MULTILINE)))
-ROUTES = sorted({route.path for route in Api(operations=None, metrics=None, readiness=None, token="").routes()})
+APIS = (
+    Api(operations=None, pool=None, metrics=None, readiness=None, token=""),
+    PoolApi(control=None, token=""),
+)
+ROUTES = sorted({route.path for api in APIS for route in api.routes()})
 
 
 def test_defaults_hold_the_schema():

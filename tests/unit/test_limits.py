@@ -15,6 +15,7 @@ def test_defaults_are_those_of_the_settings(tmp_path):
     build = asdict(load(environment={}, folder=tmp_path).settings.build)
     limits = asdict(Limits())
     assert limits.pop("address_space_bytes")  # no setting: it is wide, and recipes may still replace it
+    assert limits.pop("cpus") == 1  # the setting is a share of the machine's
     assert limits == {name: build[name] for name in limits}
 
 
