@@ -1,4 +1,4 @@
-# make serve | install | test | network-test | lint | bench | clean
+# make serve | install | test | network-test | load-test | fuzz | lint | bench | clean
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -20,6 +20,7 @@ help:
 	@echo "make test          set everything up, lint, run the tests"
 	@echo "make network-test  the tests that need PyPI"
 	@echo "make load-test     500 clients for five minutes, 50 kills, leaks"
+	@echo "make fuzz          new hostile archives and messages, FUZZ_SECONDS (60) for each test"
 	@echo "make lint          ruff, mypy, import-linter"
 	@echo "make bench         measure side by side with nginx, proxpi, devpi, simple-repository (some 12 minutes)"
 	@echo "make yield         build a corpus of real sdists, beside pip wheel; writes docs/build-yield.md"
@@ -58,7 +59,7 @@ $(VENV)/.dev: $(VENV)/.installed
 	@scripts/fetch-clients $(BIN)/python tests/e2e/clients.txt .cache/clients
 	@touch $@
 
-.PHONY: test network-test load-test lint format bench yield clean
+.PHONY: test network-test load-test fuzz lint format bench yield clean
 test: lint .cache/wheels/.fetched .cache/clients/.fetched
 	$(BIN)/pytest --cov --cov-branch --cov-report=term:skip-covered $(ARGS)
 
@@ -67,6 +68,9 @@ network-test: $(VENV)/.dev
 
 load-test: .cache/wheels/.fetched
 	LOAD_SECONDS=$${LOAD_SECONDS:-300} LOAD_KILLS=$${LOAD_KILLS:-50} $(BIN)/pytest -m load -s $(ARGS)
+
+fuzz: $(VENV)/.dev
+	FUZZ_SECONDS=$${FUZZ_SECONDS:-60} $(BIN)/pytest -s --timeout 0 tests/fuzz $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
