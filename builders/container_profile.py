@@ -29,7 +29,7 @@ def profile() -> dict[str, Any]:
         "defaultErrnoRet": _ENOSYS,
         "architectures": list(_ARCHITECTURES),
         "syscalls": [
-            _rule(sorted({*_names(syscalls.ALLOWED), *NAMESPACE_CALLS, "ioctl", "socketpair"})),
+            _rule(sorted({*_names(syscalls.ALLOWED + syscalls.PRETENDED), *NAMESPACE_CALLS, "ioctl", "socketpair"})),
             *(_rule(["socket"], value) for value in _FAMILIES.values()),
             *(_rule(["personality"], value) for value in _PERSONALITIES),
             {"names": refused, "action": "SCMP_ACT_ERRNO", "errnoRet": _EPERM},

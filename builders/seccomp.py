@@ -17,6 +17,8 @@ Architecture = Literal["x86_64", "aarch64"]
 
 ALLOW: Final = 0x7FFF0000
 KILL: Final = 0x80000000
+PRETEND: Final = 0x00050000
+"""An error of the number 0: the call returns 0."""
 EPERM: Final = 0x00050000 | 1
 ENOSYS: Final = 0x00050000 | 38
 EAFNOSUPPORT: Final = 0x00050000 | 97
@@ -71,6 +73,7 @@ def _verdicts(architecture: Architecture, *, memfd: bool) -> dict[int, int]:
     allowed = _numbers(syscalls.ALLOWED, architecture)
     verdicts = dict.fromkeys(allowed.values(), ALLOW)
     verdicts |= dict.fromkeys(_numbers(syscalls.REFUSED, architecture).values(), EPERM)
+    verdicts |= dict.fromkeys(_numbers(syscalls.PRETENDED, architecture).values(), PRETEND)
     if not memfd:
         verdicts[allowed["memfd_create"]] = EPERM
     return verdicts

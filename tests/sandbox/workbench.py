@@ -25,7 +25,7 @@ from buildthrough.builders.sandbox import Limits
 from buildthrough.builders.slot import claim_slots
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from buildthrough.builders.artifact import CheckedWheel
     from buildthrough.builders.kit import Kit
@@ -41,11 +41,15 @@ WHEELS = Path(os.environ.get("BUILDTHROUGH_TEST_WHEELS") or FOLDER.parents[1] / 
 LIMITS = Limits(memory_bytes=512 << 20, disk_bytes=128 << 20, wall_seconds=60, silence_seconds=30)
 
 
-def package(name: str, *, project: str = "sample", version: str = "1.0") -> Sdist:
-    """Pack a folder of tests/packages as an sdist, with the module beside it that makes wheels."""
+def package(
+    name: str, *, project: str = "sample", version: str = "1.0", more: Mapping[str, bytes] | None = None
+) -> Sdist:
+    """Pack a folder of tests/packages as an sdist, with the module beside it that makes wheels, and ``more`` files."""
     folder = FOLDER / name
     files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    return make_sdist(project, version, {"wheelwright.py": (FOLDER / "wheelwright.py").read_bytes(), **files})
+    return make_sdist(
+        project, version, {"wheelwright.py": (FOLDER / "wheelwright.py").read_bytes(), **files, **(more or {})}
+    )
 
 
 @dataclass

@@ -8,11 +8,18 @@ from pathlib import Path
 import pytest
 
 from buildthrough.builders import syscalls
-from buildthrough.builders.seccomp import ALLOW, AUDIT_ARCH, EAFNOSUPPORT, ENOSYS, EPERM, KILL, program
+from buildthrough.builders.seccomp import ALLOW, AUDIT_ARCH, EAFNOSUPPORT, ENOSYS, EPERM, KILL, PRETEND, program
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 LONGEST_PROGRAM = 4096
-VERDICTS = {ALLOW: "allow", KILL: "kill", EPERM: "EPERM", ENOSYS: "ENOSYS", EAFNOSUPPORT: "EAFNOSUPPORT"}
+VERDICTS = {
+    ALLOW: "allow",
+    PRETEND: "pretend",
+    KILL: "kill",
+    EPERM: "EPERM",
+    ENOSYS: "ENOSYS",
+    EAFNOSUPPORT: "EAFNOSUPPORT",
+}
 
 
 def instructions(code):
@@ -56,7 +63,7 @@ def architecture(request):
 @pytest.fixture
 def verdict(architecture):
     code = program(architecture, memfd=True)
-    known = numbers(syscalls.ALLOWED + syscalls.REFUSED + syscalls.ARGUED, architecture)
+    known = numbers(syscalls.ALLOWED + syscalls.PRETENDED + syscalls.REFUSED + syscalls.ARGUED, architecture)
 
     def verdict(call, *arguments, arch=AUDIT_ARCH[architecture]):
         return decide(code, known.get(call, call), *arguments, arch=arch)
@@ -76,18 +83,25 @@ def test_the_program_is_the_one_that_was_reviewed(architecture, memfd):
 def test_every_listed_call_gets_its_verdict(architecture, verdict):
     for number in numbers(syscalls.ALLOWED, architecture).values():
         assert verdict(number) == "allow"
+    for number in numbers(syscalls.PRETENDED, architecture).values():
+        assert verdict(number) == "pretend"
     for number in numbers(syscalls.REFUSED, architecture).values():
         assert verdict(number) == "EPERM"
 
 
 def test_every_other_number_does_not_exist(architecture, verdict):
-    listed = set(numbers(syscalls.ALLOWED + syscalls.REFUSED + syscalls.ARGUED, architecture).values())
+    listed = set(
+        numbers(syscalls.ALLOWED + syscalls.PRETENDED + syscalls.REFUSED + syscalls.ARGUED, architecture).values()
+    )
     for number in {*range(600), 999, 0x40000000, 0x40000000 + 39, 0x7FFFFFFF, 0xFFFFFFFF} - listed:
         assert verdict(number) == "ENOSYS"
 
 
 def test_no_call_is_in_two_lists(architecture):
-    tables = [numbers(table, architecture) for table in (syscalls.ALLOWED, syscalls.REFUSED, syscalls.ARGUED)]
+    tables = [
+        numbers(table, architecture)
+        for table in (syscalls.ALLOWED, syscalls.PRETENDED, syscalls.REFUSED, syscalls.ARGUED)
+    ]
     every = [number for table in tables for number in table.values()]
     assert len(every) == len(set(every))
 
