@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _LOAD, _DYNAMIC = 1, 2
 _NEEDED, _STRTAB, _STRSZ, _VERNEED = 1, 5, 10, 0x6FFFFFFE
+_IDENT_BYTES = 16
 _FARTHEST = 1 << 40
 _MAX_HEADERS, _MAX_DYNAMIC, _MAX_STRINGS, _MAX_STEPS = 256, 1 << 16, 64 << 20, 4096
 _MACHINES = {
@@ -77,8 +78,8 @@ def read_elf(archive: Archive, entry: Entry) -> Elf:
 
 def parse_elf(file: BinaryIO) -> Elf:
     """Read an ELF file that can be read anywhere. Raise ValueError or `struct.error` where it is malformed."""
-    ident = _at(file, 0, 16)
-    if ident[:4] != b"\x7fELF" or ident[4] not in {1, 2} or ident[5] not in {1, 2}:
+    ident = _at(file, 0, _IDENT_BYTES)
+    if len(ident) < _IDENT_BYTES or ident[:4] != b"\x7fELF" or ident[4] not in {1, 2} or ident[5] not in {1, 2}:
         msg = "no ELF file"
         raise ValueError(msg)
     return _Reader(file, wide=ident[4] == 2, order="<" if ident[5] == 1 else ">").read()  # noqa: PLR2004 # ELFCLASS64

@@ -8,6 +8,7 @@ from __future__ import annotations
 import email.parser
 import email.policy
 import hashlib
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -27,13 +28,15 @@ from buildthrough.builders.record import SIGNATURES, Recorded, check_record, rea
 from buildthrough.builders.target import rank
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from buildthrough.builders.target import Environment
 
 _FILENAME = re.compile(r"[A-Za-z0-9_.+!-]{1,240}\.whl")
 _WHEEL_LINE = re.compile(r"[A-Za-z][A-Za-z0-9-]*:[ -~]*\r?")
+_TAG = re.compile(r"\w+(?:\.\w+)*-\w+(?:\.\w+)*-\w+(?:\.\w+)*", re.ASCII)
+_TAGS = 1000
 _SPECIFIERS = re.compile(r"[A-Za-z0-9.,<>=!~*+_ -]{0,1000}")
 _SCHEMES = frozenset({"purelib", "platlib", "headers", "scripts", "data"})
 _SHADOWED = frozenset({"pip", "setuptools", "pkg_resources", "wheel", "_distutils_hack"})
@@ -113,6 +116,8 @@ def _check_filename(filename: str, project: str, version: str, environment: Envi
     name = _Name(
         filename=filename, project=canonicalize_name(project), version=str(Version(version)), build=build, tags=tags
     )
+    if len(tags) > _TAGS:
+        raise refusal("filename", f"{quoted(filename)} stands for {len(tags)} tags")
     if found != name.project:
         raise refusal("name-mismatch", f"the wheel is named {quoted(filename)}, asked for was {name.project}")
     if str(found_version) != name.version:
@@ -163,12 +168,7 @@ def _check_wheel_file(text: str, name: _Name) -> tuple[bool, list[str]]:
         raise refusal("bad-wheel-file", "WHEEL has no Wheel-Version that is understood here")
     if len(roots) != 1 or roots[0].strip().lower() not in {"true", "false"}:
         raise refusal("bad-wheel-file", "WHEEL does not say whether its root is purelib")
-    tags: set[Tag] = set()
-    for tag in fields.get_all("Tag", []):
-        if not re.fullmatch(r"[\w.]{1,200}-[\w.]{1,200}-[\w.]{1,200}", tag.strip(), re.ASCII):
-            raise refusal("tag-mismatch", f"WHEEL has {quoted(tag)} for a tag")
-        tags |= parse_tag(tag.strip())
-    if tags != name.tags:
+    if _tags_of(fields.get_all("Tag", [])) != name.tags:
         raise refusal("tag-mismatch", f"the tags in WHEEL are not those of {quoted(name.filename)}")
     build = builds[0].strip() if len(builds) == 1 else ""
     if len(builds) > 1 or build != "".join(str(part) for part in name.build):
@@ -176,6 +176,17 @@ def _check_wheel_file(text: str, name: _Name) -> tuple[bool, list[str]]:
     purelib = roots[0].strip().lower() == "true"
     odd = not purelib and name.platforms == {"any"}
     return purelib, ["Root-Is-Purelib is false although the wheel is for any platform"] if odd else []
+
+
+def _tags_of(lines: Sequence[str]) -> set[Tag]:
+    tags: set[Tag] = set()
+    for line in lines:
+        tag = line.strip()
+        several = math.prod(part.count(".") + 1 for part in tag.split("-"))  # a compressed set stands for all of them
+        if not _TAG.fullmatch(tag) or several + len(tags) > _TAGS:
+            raise refusal("tag-mismatch", f"WHEEL has {quoted(tag)} for a tag")
+        tags |= parse_tag(tag)
+    return tags
 
 
 def _check_metadata(content: bytes, name: _Name) -> tuple[str | None, list[str]]:
