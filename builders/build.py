@@ -44,8 +44,8 @@ async def build_wheel(
     """Build the wheel of an sdist for a target, make it portable, check it.
 
     ``folder`` is this build's own: sub-folders are made in it, and it is made readable for the user that builds.
-    ``resolve`` puts the wheels that satisfy requirements into a folder; it is asked at most twice, the second time
-    for all of them together. ``recipe`` is all that applies to the request. Raise `PackageFault` with the stage and the
+    ``resolve`` puts the wheels that satisfy requirements into a folder; it is asked a few times, each time for all of
+    them together. ``recipe`` is all that applies to the request. Raise `PackageFault` with the stage and the
     class, `InfrastructureFault`, or what ``resolve`` raised.
     """
     log.note(f"{request.project} {request.version} from {request.sdist} (sha256 {request.sdist_sha256})")

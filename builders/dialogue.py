@@ -136,6 +136,7 @@ def _failure(failed: Failed, text: str, refused: PackageFault | None) -> BuildEn
         return PackageFault(failed.stage, failed.kind, failed.line)
     # The sandbox's log may be cut in the middle, or without the stage's own beginning: then all of it has to do.
     _, _, since = text.rpartition(f"==> {failed.stage}: ")
+    since, _, _ = since.partition("\n==> ")  # the stage that is to blame need not be the last
     kind, line = diagnose(failed.stage, since)
     if failed.stage == "install":  # no code of the package ran: its requirements do not fit together, or the target
         kind = "deps.unresolvable"

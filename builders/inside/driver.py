@@ -9,6 +9,7 @@ from __future__ import annotations
 import email.parser
 import json
 import os
+import shutil
 import stat
 import sys
 from contextlib import contextmanager
@@ -39,6 +40,8 @@ _ENV = _ROOT / "env"
 _COMPILERS = _ROOT / "compilers"
 _OUT = _ROOT / "out"
 _LARGEST_PYPROJECT = 1 << 20
+_MOST_ROUNDS = 3
+"""How often the wheel is built, where the backend asks for more each time that it failed."""
 _LARGEST_ANSWER = 4 << 20
 """Of a hook, in bytes."""
 _MOST_NAMES = 1000
@@ -94,19 +97,63 @@ def _build(plan: Plan, host: HostLine) -> None:
     host.enter("install", "making the build environment")
     _make_environment(plan)
     _install(plan, required)
+    backend = _Backend(builder, recipe, plan, host, set(required))
     host.enter("requires", "asking the backend what else it requires")
-    settings = recipe.config_settings
-    asked = _call(lambda: builder.get_requires_for_build("wheel", settings))
-    more = sorted(set(recipe.required(asked)) - set(required), key=str)
-    if more:
-        host.ask_for(more)
-        host.enter("install", ", ".join(more))
-        _install(plan, more)
+    backend.take_more()
     host.enter("build", "building the wheel")
-    _OUT.mkdir()
-    _call(lambda: builder.build("wheel", str(_OUT), settings))
+    backend.build()
     host.enter("collect", "looking at what was built")
     _hand_out(host, epoch)
+
+
+class _Backend:
+    """Asks the backend what it requires, and has the wheel built."""
+
+    def __init__(
+        self, builder: ProjectBuilder, recipe: Instructions, plan: Plan, host: HostLine, installed: set[str]
+    ) -> None:
+        self._builder = builder
+        self._recipe = recipe
+        self._plan = plan
+        self._host = host
+        self._installed = installed
+
+    def take_more(self) -> bool:
+        """Install what the backend requires now and did not before. Return whether there was anything."""
+        asked = _call(lambda: self._builder.get_requires_for_build("wheel", self._recipe.config_settings))
+        more = sorted(set(self._recipe.required(asked)) - self._installed, key=str)
+        if more:
+            self._host.ask_for(more)
+            self._host.enter("install", ", ".join(more))
+            _install(self._plan, more)
+            self._installed |= set(more)
+        return bool(more)
+
+    def build(self) -> None:
+        """Build. Where that fails, and the backend now asks for what it had no use for before, build once more.
+
+        Frontends ask once (PEP 517), and so does this where it does: some backends learn what they require from what
+        they required first.
+        """
+        for left in reversed(range(_MOST_ROUNDS)):
+            _OUT.mkdir()
+            try:
+                _call(lambda: self._builder.build("wheel", str(_OUT), self._recipe.config_settings))
+            except HookFailed as failure:
+                if not left or shortage(failure.exit_code) or not self._asks_again():
+                    self._host.stage = "build"
+                    raise
+                shutil.rmtree(_OUT)
+                self._host.enter("build", "building the wheel once more")
+            else:
+                return
+
+    def _asks_again(self) -> bool:
+        self._host.enter("requires", "it failed; asking the backend what it requires now")
+        try:
+            return self.take_more()
+        except HookFailed:
+            return False
 
 
 def _read_build_system(source: Path, recipe: Instructions) -> ProjectBuilder:

@@ -91,6 +91,27 @@ async def test_backend_asks_for_more_and_gets_all_of_it_in_one_round(bench: Work
     assert resolve.requirements == [("setuptools",), ("setuptools", "flit_core")]
 
 
+async def test_backend_that_learns_what_it_requires_is_asked_again(bench: Workbench) -> None:
+    resolve = Asked()
+
+    await bench.build(package("asks-again"), resolve=resolve)
+
+    assert resolve.requirements == [
+        ("flit_core",),
+        ("flit_core", "setuptools"),
+        ("flit_core", "setuptools", "wheel"),
+    ]
+
+
+async def test_backend_that_asks_for_ever_is_not_asked_for_ever(bench: Workbench) -> None:
+    resolve = Asked()
+
+    fault = await fault_of(bench, package("asks-for-ever"), resolve=resolve)
+
+    assert (fault.stage, fault.kind) == ("build", "syslib.header")
+    assert len(resolve.requirements) == 3
+
+
 async def test_nothing_required_asks_for_nothing(bench: Workbench) -> None:
     resolve = Asked()
 
