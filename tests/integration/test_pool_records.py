@@ -26,6 +26,9 @@ def pool(site, folder, make):
     async def submit_requirement(needed, build):
         return await site.queue.submit(a_request(needed.project, needed.version))
 
+    async def publish_wheel(build, wheel, log_sha256, _log):
+        await publish(build, wheel, log_sha256, blobs=site.blobs, catalog=site.catalog)
+
     async def clean(build):
         pass
 
@@ -35,7 +38,7 @@ def pool(site, folder, make):
         Work(
             new_log=BuildLog,
             make=make_wheel,
-            publish=partial(publish, blobs=site.blobs, catalog=site.catalog),
+            publish=publish_wheel,
             submit_requirement=submit_requirement,
             store_log=partial(put_bytes, site.blobs),
             clean=clean,
