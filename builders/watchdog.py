@@ -109,10 +109,18 @@ class Watchdog:
         """Return how many files, folders and links are in the process's own file systems. Blocking."""
         used = 0
         for folder in self._folders:
+            seen = self._proc / str(root) / "root" / folder.lstrip("/")
             with suppress(OSError):  # it has ended meanwhile
-                room = os.statvfs(self._proc / str(root) / "root" / folder.lstrip("/"))
+                if self._is_hosts(seen, folder):
+                    continue  # it has not yet turned its back on this machine's
+                room = os.statvfs(seen)
                 used += room.f_files - room.f_ffree
         return used
+
+    @staticmethod
+    def _is_hosts(seen: Path, folder: str) -> bool:
+        own = Path(folder)
+        return own.exists() and seen.stat().st_dev == own.stat().st_dev
 
 
 def _resident(process: Path) -> int:
