@@ -20,7 +20,7 @@ from buildthrough.proxy.built import BuiltWheel
 from buildthrough.proxy.errors import StorageFault
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
     from datetime import datetime
 
     from buildthrough.builders.artifact import CheckedWheel
@@ -50,7 +50,7 @@ async def publish(
     created = clock()
     async with catalog.hold():
         history = await catalog.filenames(build.request.project)
-        async with _renamed(wheel, next_build_tag(history, wheel)) as named:
+        async with _renamed(wheel, history) as named:
             await _put_file(blobs, named)
         metadata_sha256 = await put_bytes(blobs, named.metadata)
         provenance_sha256 = None if provenance is None else await put_bytes(blobs, provenance(named, created))
@@ -116,16 +116,26 @@ async def clean_up(catalog: Catalog, blobs: BlobStore) -> int:
 
 
 @asynccontextmanager
-async def _renamed(wheel: CheckedWheel, number: int | None) -> AsyncIterator[CheckedWheel]:
+async def _renamed(wheel: CheckedWheel, history: Mapping[str, str]) -> AsyncIterator[CheckedWheel]:
     """Give the wheel under the build tag, if there is to be one: a copy that is removed afterwards."""
+    number = next_build_tag(history, wheel)
     if number is None:
         yield wheel
         return
     folder = await asyncio.to_thread(tempfile.TemporaryDirectory, prefix="build-tag-", dir=wheel.path.parent)
     try:
-        yield await asyncio.to_thread(with_build_tag, wheel, number, Path(folder.name))
+        yield await asyncio.to_thread(_tagged, wheel, number, history, Path(folder.name))
     finally:
         await asyncio.to_thread(folder.cleanup)
+
+
+def _tagged(wheel: CheckedWheel, number: int, history: Mapping[str, str], folder: Path) -> CheckedWheel:
+    """Return the wheel with a build tag: the newest one that there is where that gives the very same bytes."""
+    if number > 1:
+        newest = with_build_tag(wheel, number - 1, folder)
+        if history.get(newest.filename) == newest.sha256:
+            return newest
+    return with_build_tag(wheel, number, folder)
 
 
 async def _put_file(blobs: BlobStore, wheel: CheckedWheel) -> None:

@@ -14,13 +14,16 @@ from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_ope
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from http.client import HTTPResponse
+    from pathlib import Path
 
 ANSWER_SECONDS = 30.0
 _MAX_ANSWER_BYTES = 64 << 20
+_MAX_FILE_BYTES = 4 << 30
 _MAX_ERROR_BYTES = 64 << 10
 _CHUNK_BYTES = 64 << 10
 _MAX_SENTENCE = 500
 _UNAUTHORIZED = 401
+_NOT_FOUND = 404
 
 
 class RemoteError(Exception):
@@ -37,6 +40,10 @@ class NotOurServer(RemoteError):
 
 class Refused(RemoteError):
     """The server says no. Its own sentence is the argument."""
+
+
+class Absent(Refused):
+    """The server has no such thing."""
 
 
 class WrongToken(Refused):
@@ -100,6 +107,16 @@ class Remote:
             self._check_whole(response)
         yield decoder.decode(b"", final=True)
 
+    def file(self, path: str, destination: Path) -> None:
+        """Fetch what lies at a path of the server, such as a build's ``url``. Raise `RemoteError`."""
+        request = Request(f"{self.url}{path}")  # noqa: S310 - as above
+        with self._open(request) as response, destination.open("xb") as out:
+            while chunk := self._read(response, _CHUNK_BYTES):
+                out.write(chunk)
+                if out.tell() > _MAX_FILE_BYTES:
+                    raise NotOurServer(f"The file at {self.url}{path} is longer than {_MAX_FILE_BYTES} bytes.")
+            self._check_whole(response)
+
     def _url(self, path: str, query: Mapping[str, str] | None) -> str:
         return f"{self.url}/api/v1/{path}" + (f"?{urlencode(query)}" if query else "")
 
@@ -141,7 +158,7 @@ class Remote:
             return NotOurServer(
                 f"What answers at {self.url} is not buildthrough (status {answer.code}); check --server."
             )
-        return Refused(sentence[:_MAX_SENTENCE])
+        return (Absent if answer.code == _NOT_FOUND else Refused)(sentence[:_MAX_SENTENCE])
 
     def _object(self, response: HTTPResponse) -> dict[str, Any]:
         content = self._read(response, _MAX_ANSWER_BYTES + 1)

@@ -158,6 +158,8 @@ def test_each_command_is_in_the_help(capsys):
     assert {path.stem for path in Path(sys.modules["buildthrough.proxy.commands"].__file__).parent.glob("*.py")} == {
         *COMMANDS,
         "__init__",
+        "check",
+        "story",
         "options",
         "table",
     }
