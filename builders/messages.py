@@ -98,7 +98,7 @@ def read_message(message: Mapping[str, Any]) -> Message:
             return WheelComes(filename=name, size=size)
         case {"t": "fault", "kind": str() as kind, "stage": str() as stage, "line": str() as line} if kind in KINDS:
             return Failed(kind=kind, stage=_stage(stage), line=plain_line(line))
-        case {"t": "told", "source_date_epoch": int() as epoch, "toolchain": dict() as toolchain}:
+        case {"t": "told", "source_date_epoch": int() as epoch, "toolchain": dict() as toolchain} if type(epoch) is int:
             return Told(source_date_epoch=epoch, toolchain=_toolchain(toolchain))
         case _:
             raise DialogueError("the build sends a message that nobody asked for")

@@ -221,6 +221,27 @@ async def test_bytes_that_are_published_again_are_no_longer_doomed(queue, catalo
     assert await catalog.wheels("docopt") == (again,)
 
 
+async def test_provenance_is_known_doomed_with_its_wheel_and_forgotten_without_it(kind, clock):
+    async with kind.open() as (queue, catalog):
+        first = await published(queue, catalog, provenance="record")
+        second = await published(queue, catalog, a_request("six"), content="six", provenance="record")
+        plain = await published(queue, catalog, a_request("plain"), content="plain")
+        assert digest("record") in await catalog.known_digests()
+        assert await catalog.drop_provenance(digest("metadata")) == []
+        await purge(catalog, clock, first)
+        assert digest("record") not in await catalog.doomed()
+        await purge(catalog, clock, second)
+        assert digest("record") in await catalog.doomed()
+        third = await published(queue, catalog, a_request("new"), content="new", provenance="record")
+        assert digest("record") not in await catalog.doomed()
+        assert await catalog.drop_provenance(digest("record")) == [third]
+        assert await catalog.wheels("new") == (replace(third, provenance_sha256=None),)
+        assert await catalog.wheels("plain") == (plain,)
+        assert digest("record") not in await catalog.known_digests()
+    async with kind.open() as (_, catalog):
+        assert await catalog.wheels("new") == (replace(third, provenance_sha256=None),)
+
+
 async def test_the_logs_of_builds_are_known_bytes(queue, catalog):
     build = await running(queue, a_request())
     await queue.settle(build.id, PackageFault("build", "compiler", "error"), log_sha256=digest("log"))

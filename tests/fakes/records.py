@@ -46,6 +46,7 @@ def a_wheel(
     content: str = "wheel",
     metadata: str = "metadata",
     filename: str | None = None,
+    provenance: str | None = None,
 ) -> BuiltWheel:
     return BuiltWheel(
         project=request.project,
@@ -60,4 +61,5 @@ def a_wheel(
         target=request.target,
         build=build,
         created=datetime(2026, 1, 2, tzinfo=UTC),
+        provenance_sha256=None if provenance is None else digest(provenance),
     )

@@ -18,12 +18,15 @@ import aiohttp
 from tests.fakes.publishing import checked
 from yarl import URL
 
+from buildthrough.builders.facts import BuildFacts
 from buildthrough.builders.kit import Kit
+from buildthrough.builders.provenance import Builder
 from buildthrough.builders.request import BuildRequest
 from buildthrough.builders.sandbox import Isolation, Mount
 from buildthrough.builders.target import Interpreter, Target, parse_environment
 from buildthrough.builders.workshop import Workshop
 from buildthrough.config.load import load
+from buildthrough.proxy.attestation import Attester
 from buildthrough.proxy.folder import DataFolder
 from buildthrough.proxy.publication import publish
 from buildthrough.proxy.server import listening
@@ -157,7 +160,17 @@ class Site:
         with ZipFile(wheel.path) as archive:
             name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
             wheel = replace(wheel, metadata=archive.read(name), requires_python=features.get("requires_python"))
-        return await publish(build, wheel, None, blobs=self.store.built, catalog=self.store.catalog)
+        attester = Attester(builder=Builder(versions={}), key=None)
+        return await publish(
+            build,
+            wheel,
+            None,
+            blobs=self.store.built,
+            catalog=self.store.catalog,
+            provenance=lambda named, finished: attester.record(
+                build, named, BuildFacts(), log_sha256=None, finished=finished
+            ),
+        )
 
 
 def workshop(*sandboxes: Sandbox, targets: tuple[str, ...] = (TARGET,)) -> Workshop:

@@ -220,3 +220,27 @@ async def test_the_server_believes_nobody(pypi, tmp_path, sdist):
         assert told["kept"]["built"] > 0
         assert told["full"] is False
         assert await find_lost(site.store.catalog, site.store.built) == 0
+
+
+@pytest.mark.parametrize("is_served", [True, False])
+async def test_a_wheel_outlives_the_record_of_how_it_was_built(pypi, tmp_path, sdist, is_served):
+    async with serving(pypi.simple, tmp_path) as site:
+        wheel = await site.publish(sdist)
+        record = f"/built/{wheel.path}.provenance.json"
+        assert (await site.ask(record)).status == 200
+    path = next(path for path in kept(tmp_path, "built") if path.name == wheel.provenance_sha256)
+    damage(path)
+    if not is_served:
+        code, lines = await verify(tmp_path)
+        assert (code, len(lines)) == (1, 2)
+        assert lines[0].startswith(f"built: {wheel.provenance_sha256}: ")
+        assert (await verify(tmp_path, "--repair"))[0] == 0
+        assert (await verify(tmp_path))[0] == 0
+    async with serving(pypi.simple, tmp_path) as site:
+        await site.ask(record)
+        await until(lambda: not path.exists())
+        answer = await site.ask(record)
+        assert (answer.status, "No record is kept" in answer.sentence) == (404, True)
+        assert wheel.filename in await site.listed("demo")
+        assert (await site.ask(f"/built/{wheel.path}")).status == 200
+        assert (await verify(tmp_path))[0] == 0

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from buildthrough.builders.faults import PackageFault
-from buildthrough.builders.messages import Entered, Failed, Requires, WheelComes, read_message
+from buildthrough.builders.messages import Entered, Failed, Requires, Told, WheelComes, read_message
 from buildthrough.builders.sandbox import DialogueError
 
 
@@ -19,6 +19,12 @@ def test_messages_are_read() -> None:
     assert read_message({"t": "wheel", "name": "a-1-py3-none-any.whl", "size": 3}) == WheelComes(
         filename="a-1-py3-none-any.whl", size=3
     )
+    said = {"t": "told", "source_date_epoch": 7, "toolchain": {"cc\x1b": "gcc\n12" + "x" * 300}}
+    found = read_message(said)
+    assert isinstance(found, Told)
+    assert (found.source_date_epoch, list(found.toolchain)) == (7, ["cc\\x1b"])
+    assert found.toolchain["cc\\x1b"].startswith("gcc 12x")
+    assert len(found.toolchain["cc\\x1b"]) == 200
     told = {"t": "fault", "kind": "output.none", "stage": "collect", "line": "a\nb\x1b"}
     assert read_message(told) == Failed(kind="output.none", stage="collect", line="a b\\x1b")
 
@@ -34,6 +40,9 @@ def test_messages_are_read() -> None:
         {"t": "wheel", "name": "a-1-py3-none-any.whl", "size": True},
         {"t": "wheel", "name": "a-1-py3-none-any.whl", "size": 1.5},
         {"t": "wheel", "name": 7, "size": 1},
+        {"t": "told", "source_date_epoch": True, "toolchain": {}},
+        {"t": "told", "source_date_epoch": 1, "toolchain": []},
+        {"t": "told", "source_date_epoch": 1, "toolchain": {str(each): "" for each in range(51)}},
         {"t": "fault", "kind": "infra.disk", "stage": "build", "line": ""},
         {"t": "fault", "kind": "output.none", "stage": "collect", "line": None},
         {"t": "fault", "kind": "output.none", "stage": "never", "line": ""},
