@@ -23,3 +23,5 @@ class CheckedWheel:
     requires_python: str | None
     warnings: tuple[str, ...] = ()
     """Oddities that are the author's right, such as a ``.pth`` file."""
+    files: tuple[str, ...] = ()
+    """Paths of all files inside."""

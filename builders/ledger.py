@@ -52,6 +52,7 @@ builds = Table(
     Column("time_cut", UtcTime),
     Column("root", Integer),
     Column("chain", Text),  # a JSON list of strings
+    Column("findings", Text),
     sqlite_autoincrement=True,  # a build's number is never given again
 )
 
@@ -140,10 +141,16 @@ def move(connection: Connection, build: Build, to: BuildState, **values: Any) ->
     return read(row)
 
 
-def mark(connection: Connection, build: int, *, time_cut: datetime) -> list[Build]:
-    """Note of a RUNNING build that it was tried with an older index. Return it, none where it runs no longer."""
+def mark(
+    connection: Connection, build: int, *, time_cut: datetime | None = None, findings: str | None = None
+) -> list[Build]:
+    """Note of a RUNNING build what is not None. Return it, none where it runs no longer."""
+    values = {"time_cut": time_cut, "findings": findings}
     running = (builds.c.id == build) & (builds.c.state == BuildState.RUNNING)
-    marked = update(builds).where(running).values(time_cut=time_cut).returning(builds)
+    known = {name: value for name, value in values.items() if value is not None}
+    if not known:
+        return []
+    marked = update(builds).where(running).values(known).returning(builds)
     return [read(row) for row in connection.execute(marked).mappings()]
 
 

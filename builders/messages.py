@@ -32,6 +32,7 @@ KINDS = frozenset({
     "output.many",
     "output.no-manylinux",
     "output.none",
+    "output.not-installable",
     "output.unsafe",
     "requires.refused",
     "recipe.delete",

@@ -73,8 +73,11 @@ class BuildQueue(Protocol):
         """Renew the worker's hold on a build; False where the build is no longer its own (cancelled meanwhile)."""
         ...
 
-    async def mark(self, build: int, *, time_cut: datetime) -> None:
-        """Note of a RUNNING build that it was tried with an older index; one that runs no longer stays as it is."""
+    async def mark(self, build: int, *, time_cut: datetime | None = None, findings: str | None = None) -> None:
+        """Note of a RUNNING build that it was tried with an older index, and what the checks of its wheel found.
+
+        What is None stays as it is, and so does a build that runs no longer.
+        """
         ...
 
     async def settle(self, build: int, ended: BuildEnded, *, log_sha256: str | None, charged: bool = True) -> Build:
@@ -210,9 +213,9 @@ class SqlQueue:
         found = await self.get(build)
         return found is not None and found.state is BuildState.RUNNING
 
-    async def mark(self, build: int, *, time_cut: datetime) -> None:
-        """Note that it was tried with an older index, see `BuildQueue.mark`."""
-        await self._apply(lambda connection: ledger.mark(connection, build, time_cut=time_cut))
+    async def mark(self, build: int, *, time_cut: datetime | None = None, findings: str | None = None) -> None:
+        """Note what was learnt of a running build, see `BuildQueue.mark`."""
+        await self._apply(lambda connection: ledger.mark(connection, build, time_cut=time_cut, findings=findings))
 
     async def settle(self, build: int, ended: BuildEnded, *, log_sha256: str | None, charged: bool = True) -> Build:
         """Record an end without a wheel, see `BuildQueue.settle`. Raise LookupError for an unknown build."""

@@ -88,5 +88,7 @@ class Build:
     """The build that it was first started for, at the end of its chain; None for one that was asked for itself."""
     chain: tuple[str, ...] = ()
     """For whose sake it was first started, each ``project==version``, the root first: `buildthrough.builders.chain`."""
+    findings: str | None = None
+    """What the checks of its wheel found, as JSON: see `buildthrough.builders.findings`."""
     time_cut: datetime | None = None
     """It was tried once more, with build requirements as of then; for SUCCEEDED, its wheel was built with these."""

@@ -41,8 +41,9 @@ if TYPE_CHECKING:
 _MAX_DEPENDENCIES = 1000
 _LONGEST_DEPENDENCY = 4000
 """Characters, and fewer digits than Python reads as one number."""
-_MALFORMED = (InvalidRequirement, InvalidSpecifier, InvalidVersion, UndefinedComparison, UndefinedEnvironmentName,
-              RecursionError)  # fmt: skip
+MALFORMED = (InvalidRequirement, InvalidSpecifier, InvalidVersion, UndefinedComparison, UndefinedEnvironmentName,
+             RecursionError)  # fmt: skip
+"""What reading a requirement, or evaluating its marker, raises."""
 
 
 class Unseen(Exception):
@@ -190,7 +191,7 @@ class Seen:
                 requirement = Requirement(string)
                 if not self.applies(requirement, extras):
                     continue
-            except _MALFORMED as error:
+            except MALFORMED as error:
                 raise Unusable("one of its requirements is malformed") from error
             if requirement.url is not None:
                 raise Unusable("it requires a direct reference")
@@ -296,7 +297,7 @@ def read_requirement(text: str) -> Requirement:
         requirement = Requirement(text)
         if requirement.marker is not None:
             requirement.marker.evaluate({"extra": ""})
-    except _MALFORMED as error:
+    except MALFORMED as error:
         raise ValueError(text) from error
     if requirement.url is not None:
         raise ValueError(text)

@@ -80,6 +80,7 @@ class Schedule:
             "stage": None,
             "line": None,
             "time_cut": None,
+            "findings": None,
         }
         return [ledger.move(connection, build, BuildState.RUNNING, **started)]
 

@@ -184,6 +184,8 @@ class Build:
     processes: Annotated[int, Between(8, 1 << 22)]
     log_bytes: Annotated[int, Size(), Between(1 << 10, 1 << 30)]
     max_wheel_bytes: Annotated[int, Size(), Between(1, 1 << 62)]
+    import_check: bool
+    import_seconds: Seconds
     interpreters: tuple[str, ...]
     recipes: tuple[str, ...]
     failure_days: Annotated[float, Between(0, 36500)]

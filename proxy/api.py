@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -261,6 +262,7 @@ def describe(build: Build) -> dict[str, Any]:
         "provenance": f"{url}{PROVENANCE}" if url else None,
         "chain": list(build.chain),
         "time_cut": _time(build.time_cut),
+        "findings": json.loads(build.findings) if build.findings else {},
     }
 
 

@@ -10,9 +10,11 @@ from packaging.utils import canonicalize_name
 
 from buildthrough.builders.build import build_wheel
 from buildthrough.builders.faults import Cancelled, InfrastructureFault, NeedsBuild
+from buildthrough.builders.findings import findings_text
+from buildthrough.builders.import_check import ImportRule
 from buildthrough.builders.recipe_mount import bounded, check_skip
 from buildthrough.builders.request import BuildRequest
-from buildthrough.builders.requirements import resolve
+from buildthrough.builders.requirements import ResolutionLimits, resolve
 from buildthrough.builders.rot import build_or_turn_back
 from buildthrough.proxy.errors import Denied, ProxyError, StorageFault, UnknownProject
 from buildthrough.proxy.own_index import OwnIndex, copy_for_builds
@@ -43,6 +45,9 @@ if TYPE_CHECKING:
     from buildthrough.proxy.mirror import Mirror
     from buildthrough.proxy.resource import Resource
 
+_UNPACKED = 4
+"""The wheels that a wheel requires may take this part of a sandbox's disk: unpacked they are several times as large."""
+
 
 class Building:
     """What the pool's workers do with a claimed build."""
@@ -61,7 +66,9 @@ class Building:
         work: Path,
         recipes: RecipeBook,
         attester: Attester,
+        import_seconds: float = 0,
     ) -> None:
+        """``import_seconds`` is the time for the import of a module; 0 imports nothing."""
         self._mirror = mirror
         self._downloads = downloads
         self._catalog = catalog
@@ -75,6 +82,7 @@ class Building:
         self._work = work
         self._recipes = recipes
         self._attester = attester
+        self._import_seconds = import_seconds
         self._index = OwnIndex(mirror, downloads)
 
     def limits(self, request: BuildRequest) -> Limits:
@@ -107,6 +115,8 @@ class Building:
         if build.chain:
             build_log.note(f"a build requirement of {' -> '.join(build.chain)}")
 
+        rule = self._import_rule(target, recipe)
+
         async def attempt(supply: Supply, is_second: bool) -> CheckedWheel:
             return await build_wheel(
                 request=request,
@@ -120,6 +130,7 @@ class Building:
                 log=build_log,
                 max_wheel_bytes=self._max_wheel_bytes,
                 recipe=recipe,
+                import_rule=rule,
             )
 
         async def resolve_as_of(
@@ -139,8 +150,8 @@ class Building:
                 attempt, resolve=resolve_as_of, uploaded=lambda: self._uploaded(request), log=build_log
             )
         finally:
-            if build_log.facts.time_cut is not None:
-                await self._queue.mark(build.id, time_cut=build_log.facts.time_cut)
+            facts = build_log.facts
+            await self._queue.mark(build.id, time_cut=facts.time_cut, findings=findings_text(facts))
         await self._still_wanted(request, target)
         return wheel
 
@@ -195,6 +206,22 @@ class Building:
         target = self._targets.get(request.target)
         if target is not None:  # else it waits for its interpreter to come back
             await self._still_wanted(request, target)
+
+    def _import_rule(self, target: Target, recipe: Recipe | None) -> ImportRule | None:
+        """Return how the wheel's import is checked; its dependencies come from our own index, as it is now."""
+        if not self._import_seconds:
+            return None
+        bounds = ResolutionLimits(total_bytes=self._limits.disk_bytes // _UNPACKED)
+
+        async def dependencies(requirements: Sequence[str], into: Path) -> tuple[UsedWheel, ...]:
+            return await resolve(requirements, target=target, index=self._index, folder=into, limits=bounds)
+
+        return ImportRule(
+            resolve=dependencies,
+            seconds=self._import_seconds,
+            modules=(recipe and recipe.imports) or (),
+            skip=(recipe and recipe.skip_import) or "",
+        )
 
     def _folder(self, build: Build) -> Path:
         return self._work / f"build-{build.id}"

@@ -155,6 +155,7 @@ async def assemble(
         work=work,
         recipes=recipes,
         attester=attester,
+        import_seconds=settings.build.import_seconds if settings.build.import_check else 0,
     )
     pool = await stack.enter_async_context(
         assemble_pool(

@@ -89,6 +89,10 @@ class HostLine:
         """Tell the host what belongs into the record of the wheel, see `buildthrough.builders.messages.Told`."""
         self._say({"t": "told", **facts})
 
+    def say(self, kind: str, **fields: object) -> None:
+        """Send a message of a kind that has no verb of its own here."""
+        self._say({"t": kind, **fields})
+
     def fault(self, kind: str, line: str) -> None:
         """Tell why there will be no wheel."""
         self._say({"t": "fault", "kind": kind, "stage": self.stage, "line": line[:LONGEST_LINE]})

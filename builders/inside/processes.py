@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import subprocess
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -21,23 +22,56 @@ def hide() -> None:
         raise OSError(ctypes.get_errno(), "prctl")
 
 
-def run(argv: Sequence[str], *, folder: str, environment: Mapping[str, str]) -> int:
+class TooLate(Exception):
+    """A program took too long and was ended."""
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    folder: str,
+    environment: Mapping[str, str],
+    seconds: float = 0,
+    inherited: tuple[int, ...] = (),
+) -> int:
     """Run a program until it ends, then end everything else in the sandbox. Return its exit code as a shell gives it.
 
-    Orphans are reaped while waiting: nobody else does it for pid 1.
+    Orphans are reaped while waiting: nobody else does it for pid 1. ``seconds`` is its time, 0 is for ever; raise
+    `TooLate` after it. ``inherited`` are file descriptors that it gets.
     """
     if os.getpid() != 1:
         raise AssertionError("killing everybody is for pid 1 of a sandbox only")
+    late = False
+
+    def ring(_number: int, _frame: object) -> None:
+        nonlocal late
+        if time.monotonic() < deadline:
+            return  # the program can send this signal as well
+        late = True
+        with suppress(ProcessLookupError):
+            os.kill(-1, signal.SIGKILL)
+
+    deadline = time.monotonic() + seconds
+    signal.signal(signal.SIGALRM, ring)
     program = subprocess.Popen(
-        list(argv), cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, start_new_session=True
+        list(argv),
+        cwd=folder,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        pass_fds=inherited,
     )
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1)  # again each second: the first may come a little early
     status = 0
     ended = 0
     while ended != program.pid:
         ended, status = os.waitpid(-1, 0)
+    signal.setitimer(signal.ITIMER_REAL, 0)
     code = os.waitstatus_to_exitcode(status)
     program.returncode = code
     end_all()
+    if late:
+        raise TooLate
     return code if code >= 0 else 128 - code
 
 

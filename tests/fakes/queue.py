@@ -88,16 +88,26 @@ class FakeQueue:
             build = choose(self._due())
             if build is not None:
                 started = {"attempts": build.attempts + 1, "started": self._clock()}
-                return self.move(build, BuildState.RUNNING, fault=None, stage=None, line=None, time_cut=None, **started)
+                return self.move(
+                    build,
+                    BuildState.RUNNING,
+                    fault=None,
+                    stage=None,
+                    line=None,
+                    time_cut=None,
+                    findings=None,
+                    **started,
+                )
             await asyncio.sleep(0.002)
 
     async def beat(self, build: int) -> bool:
         return build in self.builds and self.builds[build].state is BuildState.RUNNING
 
-    async def mark(self, build: int, *, time_cut: datetime) -> None:
+    async def mark(self, build: int, *, time_cut: datetime | None = None, findings: str | None = None) -> None:
         found = self._known(build)
         if found.state is BuildState.RUNNING:
-            self.store(replace(found, time_cut=time_cut))
+            noted = {"time_cut": time_cut, "findings": findings}
+            self.store(replace(found, **{name: value for name, value in noted.items() if value is not None}))
 
     async def settle(self, build: int, ended: BuildEnded, *, log_sha256: str | None, charged: bool = True) -> Build:
         record = self._known(build)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from buildthrough.builders.artifact import CheckedWheel
+    from buildthrough.builders.import_check import ImportRule
     from buildthrough.builders.kit import Kit
     from buildthrough.builders.recipe import Recipe
     from buildthrough.builders.sandbox import Sandbox
@@ -92,6 +93,7 @@ class Workbench:
         log: BuildLog | None = None,
         max_wheel_bytes: int = 64 << 20,
         recipe: Recipe | None = None,
+        import_rule: ImportRule | None = None,
         **limits: float,
     ) -> CheckedWheel:
         """Build; the wheel stays until the workbench is cleared."""
@@ -117,6 +119,7 @@ class Workbench:
             log=log or BuildLog(),
             max_wheel_bytes=max_wheel_bytes,
             recipe=recipe,
+            import_rule=import_rule,
         )
 
 

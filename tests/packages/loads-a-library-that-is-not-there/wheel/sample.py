@@ -1,0 +1,3 @@
+import ctypes
+
+ctypes.CDLL("libsample-of-nobody.so.3")

@@ -1,0 +1,1 @@
+raise RuntimeError("cannot connect to display: :0")
