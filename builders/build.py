@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from buildthrough.builders.canonical import canonical
 from buildthrough.builders.dialogue import Dialogue, converse, lend_files, lend_folder
 from buildthrough.builders.import_check import check_import
+from buildthrough.builders.parallelism import parallelism
 from buildthrough.builders.portable import make_portable
 from buildthrough.builders.recipe_mount import follow
 from buildthrough.builders.sandbox import Mount
@@ -87,6 +88,7 @@ async def build_wheel(
             Mount(source=wheels, target=_WHEELS),
             *(() if instructions is None else (instructions,)),
         ),
+        environment=parallelism(limits.cpus),
     )
     dialogue = Dialogue(stage="unpack", output=built, max_wheel_bytes=max_wheel_bytes, provide=provide)
     wheel = await converse(sandbox=sandbox, command=command, dialogue=dialogue, log=log)

@@ -109,9 +109,12 @@ async def test_a_page_that_changes_otherwise_ends_nothing(pypi, demo, tmp_path):
 
 
 async def test_an_upstream_that_is_down_ends_nothing(pypi, demo, tmp_path):
-    async with serving(pypi.simple, tmp_path, building=busy()) as site:
+    sandbox = FakeSandbox((Sleep(3600),))
+    async with serving(pypi.simple, tmp_path, building=workshop(sandbox)) as site:
         number = await ask_for(site)
-        await until(site, number, "RUNNING")
+        async with asyncio.timeout(10):
+            while not sandbox.commands:  # from then on upstream is not asked for the build itself
+                await asyncio.sleep(0.02)
         pypi.stop()
         await site.ask("/simple/demo/")
         await asyncio.sleep(0.1)

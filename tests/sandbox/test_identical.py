@@ -75,3 +75,9 @@ async def test_builds_are_told_the_time_of_the_newest_file(
 
     date = datetime.fromtimestamp(epoch, UTC)
     assert f"source date: {date:%Y-%m-%d %H:%M:%S} UTC" in contents(wheel)["sample/facts.txt"].decode()
+
+
+async def test_tools_are_told_how_many_processors_they_may_use(benches: tuple[Workbench, Workbench]) -> None:
+    facts = contents(await benches[0].build(package("differs-by-nature"), cpus=2))["sample/facts.txt"].decode()
+    assert "'MAKEFLAGS', '-j2'" in facts
+    assert "'CMAKE_BUILD_PARALLEL_LEVEL', '2'" in facts
