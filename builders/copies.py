@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import compileall
 import hashlib
 import os
+import py_compile
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 
 def files_below(folder: Path, name: str) -> Iterator[tuple[str, Path]]:
@@ -21,8 +23,17 @@ def files_below(folder: Path, name: str) -> Iterator[tuple[str, Path]]:
             yield f"{name}/{path.relative_to(folder)}", path
 
 
-def copy_once(folder: Path, kind: str, files: Mapping[str, Path], used: set[str]) -> Path:
-    """Copy files once, under a name that tells when they changed; return the folder, or the file for a single one."""
+def copy_once(
+    folder: Path,
+    kind: str,
+    files: Mapping[str, Path],
+    used: set[str],
+    finish: Callable[[Path], None] = lambda _place: None,
+) -> Path:
+    """Copy files once, under a name that tells when they changed; return the folder, or the file for a single one.
+
+    ``finish`` may add to a new copy before it gets its name.
+    """
     digest = hashlib.sha256()
     for name, path in sorted(files.items()):
         found = path.lstat()
@@ -34,8 +45,30 @@ def copy_once(folder: Path, kind: str, files: Mapping[str, Path], used: set[str]
         part = folder / f"{place.name}.part"
         shutil.rmtree(part, ignore_errors=True)
         _copy_files(part, files)
+        finish(part)
         part.rename(place)
     return place / "only" if list(files) == [""] else place
+
+
+def compile_modules(library: Path, seen_as: str) -> None:
+    """Write the byte code of all modules of a copied library, for this Python; others compile them each time anew.
+
+    ``seen_as`` is where the library will be seen: what a traceback names.
+    """
+    compileall.compile_dir(
+        library,
+        quiet=2,
+        force=True,
+        stripdir=str(library),
+        prependdir=seen_as,
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,  # its place is named by its content
+    )
+    for cache in library.rglob("__pycache__"):
+        cache.chmod(0o755)
+        for file in cache.iterdir():
+            file.chmod(0o644)
+            with file.open("rb") as written:
+                os.fsync(written.fileno())  # half of one would break every build
 
 
 def _copy_files(place: Path, files: Mapping[str, Path]) -> None:

