@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MOST_REQUIREMENTS = 200
 LONGEST_REQUIREMENT = 1000
+DEEPEST_MARKER = 50
+"""Parentheses that may be open: parsing, evaluating and writing a marker go as deep as these."""
 MOST_TOOLS = 50
 _STAGES: frozenset[str] = frozenset(get_args(Stage))
 _FILENAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+!-]{0,240}\.whl")
@@ -115,6 +117,8 @@ def check_requirements(requirements: Sequence[object]) -> tuple[str, ...]:
             raise _refused("a build requirement that is no text")
         if len(each) > LONGEST_REQUIREMENT:
             raise _refused(f"a build requirement of {len(each)} characters")
+        if each.count("(") > DEEPEST_MARKER:
+            raise _refused(f"a build requirement with more than {DEEPEST_MARKER} parentheses")
         try:
             requirement = Requirement(each)
         except InvalidRequirement:

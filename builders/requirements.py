@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from packaging.utils import canonicalize_name
-from resolvelib import BaseReporter, ResolutionImpossible, ResolutionTooDeep, Resolver
+from resolvelib import ResolutionImpossible, Resolver
 
+from buildthrough.builders.effort import Effort, TooMuch
 from buildthrough.builders.facts import UsedWheel
 from buildthrough.builders.faults import NeedsBuild, PackageFault
 from buildthrough.builders.resolution import Candidate, Provider, Seen, Unseen, read_requirement
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from packaging.requirements import Requirement
     from packaging.utils import NormalizedName
+    from resolvelib.resolvers import Result
 
     from buildthrough.builders.target import Target
 
@@ -74,10 +76,12 @@ class ResolutionLimits:
     """Of one requirement."""
     projects: int = 500
     """Whose files are looked at."""
-    metadata: int = 2000
+    metadata: int = 500
     """Wheels whose core metadata are looked at."""
-    rounds: int = 2000
-    """Steps of the resolver, backtracking included."""
+    steps: int = 50_000
+    """Of the resolver, backtracking included, and each time that it begins anew because it has seen more."""
+    seconds: float = 30
+    """Of processor time."""
     wheels: int = 200
     total_bytes: int = 2 << 30
     """Of all wheels fetched."""
@@ -106,7 +110,7 @@ async def resolve(
     (``requires.refused``), cannot be satisfied (``deps.unresolvable``) or takes too much (``limit.disk``), and what
     the index raises.
     """
-    seen = Seen(target=target)
+    seen = Seen(target=target, effort=Effort(steps=limits.steps, seconds=limits.seconds))
     seen.constrain(constraints)
     roots = [each for each in _parse(requirements, limits) if seen.applies(each)]
     looking = _Looking(index=index, seen=seen, limits=limits, moment=moment)
@@ -163,18 +167,16 @@ class _Looking:
         """Resolve, get what was not yet seen, resolve again. Raise `ResolutionImpossible`."""
         seen, limits = self.seen, self.limits
         while len(seen.files) <= limits.projects and len(seen.metadata) <= limits.metadata:
-            resolver = Resolver(Provider(seen, sdists=sdists, moment=self.moment), BaseReporter())
+            resolver = Resolver(Provider(seen, sdists=sdists, moment=self.moment), seen.effort)
             try:
                 # In a thread, for it may calculate a while. It waits for nothing, so it ends even if we are cancelled.
-                result = await asyncio.to_thread(resolver.resolve, roots, limits.rounds)
+                result = await asyncio.to_thread(_resolve, resolver, roots, seen.effort, limits)
             except Unseen as unseen:
                 if unseen.file is not None:
                     seen.metadata[unseen.file.filename] = await self.index.core_metadata(unseen.project, unseen.file)
                 await self.up({unseen.project})
-            except ResolutionTooDeep as error:
-                raise PackageFault(
-                    "requires", "deps.unresolvable", f"no versions that go together were found in {limits.rounds} steps"
-                ) from error
+            except TooMuch as error:
+                raise PackageFault("requires", "deps.unresolvable", str(error)) from error
             else:
                 return [candidate for _, candidate in sorted(result.mapping.items())]
         raise PackageFault("requires", "deps.unresolvable", "resolving the build requirements takes too many projects")
@@ -186,6 +188,17 @@ class _Looking:
             some = wanted[start : start + _PARALLEL]
             pages = await _all(*(self.index.files(project, dated=self.moment is not None) for project in some))
             self.seen.files.update(zip(some, pages, strict=True))
+
+
+def _resolve(
+    resolver: Resolver[Requirement, Candidate, NormalizedName],
+    roots: Sequence[Requirement],
+    effort: Effort,
+    limits: ResolutionLimits,
+) -> Result[Requirement, Candidate, NormalizedName]:
+    """Resolve in the thread of the caller, whose time is counted."""
+    with effort.working():
+        return resolver.resolve(roots, limits.steps)
 
 
 async def _fetch(chosen: Sequence[Candidate], index: Index, folder: Path, limits: ResolutionLimits) -> None:

@@ -26,6 +26,8 @@ from packaging.version import InvalidVersion, Version
 from resolvelib import AbstractProvider
 
 from buildthrough.builders.core_metadata import read_fields
+from buildthrough.builders.effort import Effort
+from buildthrough.builders.messages import DEEPEST_MARKER
 from buildthrough.builders.target import rank
 from buildthrough.builders.time_cut import as_of, floor
 
@@ -91,6 +93,8 @@ class Seen:
     """What was seen of the index so far, as it matters to one target."""
 
     target: Target
+    effort: Effort = field(default_factory=Effort)
+    """What may be spent on it."""
     files: dict[NormalizedName, Sequence[ListedFile]] = field(default_factory=dict)
     metadata: dict[str, bytes] = field(default_factory=dict)
     """By file name."""
@@ -131,7 +135,11 @@ class Seen:
         if requirement.marker is None:
             return True
         markers = dict(self.target.interpreter.markers)
-        return any(requirement.marker.evaluate({**markers, "extra": extra}) for extra in ("", *extras))
+        for extra in ("", *extras):
+            self.effort.look()
+            if requirement.marker.evaluate({**markers, "extra": extra}):
+                return True
+        return False
 
     def accepts_python(self, requires_python: str | None) -> bool:
         """Whether the target satisfies Requires-Python. One that is no specifier is passed over, as pip does."""
@@ -151,6 +159,7 @@ class Seen:
     def _read(self, project: NormalizedName) -> dict[Version, Release]:
         releases: dict[Version, Release] = {}
         for file in self.files[project]:
+            self.effort.look()
             parsed = _parsed(file.filename)
             if parsed is None or parsed[0] != project:
                 continue
@@ -185,7 +194,8 @@ class Seen:
         if len(strings) > _MAX_DEPENDENCIES:
             raise Unusable("it requires too much")
         for string in strings:
-            if len(string) > _LONGEST_DEPENDENCY:
+            self.effort.look()
+            if len(string) > _LONGEST_DEPENDENCY or string.count("(") > DEEPEST_MARKER:
                 raise Unusable("one of its requirements is absurdly long")
             try:
                 requirement = Requirement(string)
