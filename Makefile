@@ -59,8 +59,18 @@ $(VENV)/.dev: $(VENV)/.installed
 	@scripts/fetch-clients $(BIN)/python tests/e2e/clients.txt .cache/clients
 	@touch $@
 
+.cache/roots/.made: $(VENV)/.installed
+	@scripts/system-packages $(BIN)/python debootstrap:debootstrap
+	@echo "making a root file system that tests build in"
+	@suite=trixie; if grep -q '^ID=ubuntu' /etc/os-release; then suite=noble; fi; \
+	if [ "$$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi; \
+	$$sudo $(BIN)/buildthrough target remove other --data-dir .cache/roots/data 2>/dev/null || true; \
+	$$sudo $(BIN)/buildthrough target create other --suite $$suite --data-dir .cache/roots/data > .cache/roots.log 2>&1 \
+	    || { tail -n 20 .cache/roots.log; exit 1; }
+	@touch $@
+
 .PHONY: test network-test load-test fuzz lint format bench yield clean
-test: lint .cache/wheels/.fetched .cache/clients/.fetched
+test: lint .cache/wheels/.fetched .cache/clients/.fetched .cache/roots/.made
 	$(BIN)/pytest --cov --cov-branch --cov-report=term:skip-covered $(ARGS)
 
 network-test: $(VENV)/.dev

@@ -7,6 +7,7 @@ import hashlib
 import os
 import py_compile
 import shutil
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,10 +30,13 @@ def copy_once(
     files: Mapping[str, Path],
     used: set[str],
     finish: Callable[[Path], None] = lambda _place: None,
+    *,
+    by_links: bool = False,
 ) -> Path:
     """Copy files once, under a name that tells when they changed; return the folder, or the file for a single one.
 
-    ``finish`` may add to a new copy before it gets its name.
+    ``finish`` may add to a new copy before it gets its name. With ``by_links`` files are given a second name where that
+    does as well, which takes no time and no room.
     """
     digest = hashlib.sha256()
     for name, path in sorted(files.items()):
@@ -44,7 +48,7 @@ def copy_once(
         shutil.rmtree(place, ignore_errors=True)
         part = folder / f"{place.name}.part"
         shutil.rmtree(part, ignore_errors=True)
-        _copy_files(part, files)
+        _copy_files(part, files, by_links=by_links)
         finish(part)
         part.rename(place)
     return place / "only" if list(files) == [""] else place
@@ -71,16 +75,30 @@ def compile_modules(library: Path, seen_as: str) -> None:
                 os.fsync(written.fileno())  # half of one would break every build
 
 
-def _copy_files(place: Path, files: Mapping[str, Path]) -> None:
+def _copy_files(place: Path, files: Mapping[str, Path], *, by_links: bool) -> None:
     place.mkdir(mode=0o755)
     for name, path in files.items():
         target = place / (name or "only")
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(path, target, follow_symlinks=False)
-        if not target.is_symlink():
-            target.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
+        if not (by_links and _linked(path, target)):
+            shutil.copy2(path, target, follow_symlinks=False)
+            if not target.is_symlink():
+                target.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
     for parent, _, _ in os.walk(place):
         Path(parent).chmod(0o755)
+
+
+def _linked(path: Path, target: Path) -> bool:
+    """Give a file a second name where that is as good as a copy: on one disk, when everybody may read it already."""
+    found = path.lstat()
+    wanted = 0o555 if found.st_mode & 0o100 else 0o444
+    if not stat.S_ISREG(found.st_mode) or found.st_mode & wanted != wanted or found.st_mode & 0o022:
+        return False
+    try:
+        os.link(path, target)
+    except OSError:  # another disk, or a file system without links
+        return False
+    return True
 
 
 def _is_whole(place: Path, files: Mapping[str, Path]) -> bool:

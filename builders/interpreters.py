@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from buildthrough.builders.target import Environment, Interpreter, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from buildthrough.builders.target import Implementation, System
 
@@ -135,8 +135,11 @@ async def _read(process: asyncio.subprocess.Process, path: Path) -> bytes:
     return b"".join(pieces)
 
 
-def read_facts(facts: dict[str, Any], path: Path) -> Interpreter:
-    """Make an interpreter of what the probe printed. Raise `NotUsable` for one that cannot be a target."""
+def read_facts(facts: dict[str, Any], path: Path, root: Path = Path("/")) -> Interpreter:
+    """Make an interpreter of what the probe printed. Raise `NotUsable` for one that cannot be a target.
+
+    The paths that it names are below ``root``.
+    """
     version = (int(facts["version"][0]), int(facts["version"][1]))
     if version < OLDEST:
         raise NotUsable(f"{path}: Python {version[0]}.{version[1]} is too old; 3.8 or later can be built for.")
@@ -147,7 +150,7 @@ def read_facts(facts: dict[str, Any], path: Path) -> Interpreter:
         prefixes=_outermost([*folders, executable]),
         environment=_environment(facts, path, version),
         markers=dict(facts["markers"]),
-        has_headers=any((Path(folder) / "Python.h").is_file() for folder in facts["include"]),
+        has_headers=any((root / folder.lstrip("/") / "Python.h").is_file() for folder in facts["include"]),
     )
 
 
@@ -186,6 +189,25 @@ def _outermost(paths: Iterable[Path]) -> tuple[Path, ...]:
 def _is_elf(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(4) == b"\x7fELF"
+
+
+def managed_folders(home: Path, environment: Mapping[str, str]) -> tuple[Path, ...]:
+    """Return the folders in which pyenv's and uv's installations have their programs. Blocking."""
+    data = Path(environment.get("XDG_DATA_HOME") or home / ".local" / "share")
+    places = (
+        Path(environment.get("PYENV_ROOT") or home / ".pyenv") / "versions",
+        Path(environment.get("UV_PYTHON_INSTALL_DIR") or data / "uv" / "python"),
+    )
+    found: list[Path] = []
+    for place in places:
+        if place.is_dir():
+            versions = [one for one in place.iterdir() if one.is_dir() and not one.is_symlink()]
+            found += sorted((one / "bin" for one in versions), key=_by_version, reverse=True)
+    return tuple(found)
+
+
+def _by_version(folder: Path) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", folder.parent.name)[:3])
 
 
 def _on_path(search_path: str) -> list[Path]:

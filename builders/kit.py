@@ -10,7 +10,7 @@ import os
 import shutil
 import stat
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from buildthrough.builders.interpreters import Discovery
+    from buildthrough.builders.roots import Found
     from buildthrough.builders.sandbox import Limits
     from buildthrough.builders.target import Interpreter, Target
 
@@ -68,6 +69,8 @@ class Kit:
     tools: Mount
     interpreters: Mapping[Path, tuple[Mount, ...]]
     """The mounts of each interpreter, by its executable."""
+    roots: Mapping[Path, Found] = field(default_factory=dict)
+    """What was found in root file systems, by their folder."""
 
     @property
     def uv(self) -> str:
@@ -108,13 +111,13 @@ class Kit:
 
     def argv(self, program: str, plan: Mapping[str, object], target: Target) -> tuple[str, ...]:
         """Return the arguments of that command."""
-        python = str((self.driver if target.root is None else target.interpreter).executable)
+        python = str((self.driver if target.root is None else self.roots[target.root].driver).executable)
         return (python, "-I", "-S", "-B", "-c", _LAUNCH.format(program), json.dumps(plan))
 
     def mounts(self, target: Target) -> tuple[Mount, ...]:
         """Return what has to be bound for the driver and for a target's interpreter; a root has its own."""
         if target.root is not None:
-            return (self.tools,)
+            return (self.tools, *self.roots[target.root].tools)
         executables = (self.driver.executable, target.interpreter.executable)
         wanted = (self.tools, *(mount for executable in executables for mount in self.interpreters[executable]))
         return tuple(dict.fromkeys(wanted))
@@ -238,7 +241,7 @@ def _lend(folder: Path, interpreter: Interpreter, *, uid: int | None, used: set[
         source = prefix.resolve()
         if not is_readable_by(source, uid):
             files = _interpreter_files(source)
-            source = copy_once(folder, "python", files, used)
+            source = copy_once(folder, "python", files, used, by_links=True)
         mounts += [Mount(source=source, target=str(seen)) for seen in dict.fromkeys((prefix, prefix.resolve()))]
     return tuple(mounts)
 

@@ -11,6 +11,7 @@ from buildthrough.builders.faults import InfrastructureFault
 from buildthrough.builders.interpreters import NotUsable, find_targets
 from buildthrough.builders.kit import is_readable_by, prepare_kit
 from buildthrough.builders.ladder import climb_down
+from buildthrough.builders.roots import add_roots
 from buildthrough.builders.sandbox import Isolation
 from buildthrough.builders.slot import claim_slots
 
@@ -49,10 +50,12 @@ async def open_workshop(
     first_uid: int,
     interpreters: Sequence[Path],
     search_path: str,
+    roots: Sequence[Path] = (),
     min_isolation: Level,
 ) -> Workshop:
     """Find the interpreters, copy what has to be copied into ``work``, and try what is isolated.
 
+    ``roots`` are folders that hold other distributions, to build for theirs.
     Whatever is missing turns building off and says so in a sentence; nothing is ever built without a sandbox.
     """
     if not enabled:
@@ -67,11 +70,18 @@ async def open_workshop(
             named=interpreters, search_path=search_path, is_readable=partial(is_readable_by, uid=uid)
         )
         kit = await prepare_kit(folder=work / "kit", discovery=discovery, uid=uid)
+        sandboxes = tuple(rung.make(slot, work) for slot in claimed)
+        kit = await add_roots(
+            kit,
+            roots,
+            sandboxes[0],
+            can_change_root=isolation.level != "landlock",
+            is_readable=partial(is_readable_by, uid=uid),
+        )
     except NotUsable as problem:
         return _closed(f"nothing is built here: {problem}")
     except InfrastructureFault as fault:
         return _closed(f"nothing is built here: {fault.line}")
-    sandboxes = tuple(rung.make(slot, work) for slot in claimed)
     return Workshop(isolation=isolation, kit=kit, sandboxes=sandboxes, sentences=(*discovery.sentences, *kit.sentences))
 
 

@@ -187,6 +187,8 @@ class Build:
     import_check: bool
     import_seconds: Seconds
     interpreters: tuple[str, ...]
+    version_managers: bool
+    roots: tuple[str, ...]
     recipes: tuple[str, ...]
     failure_days: Annotated[float, Between(0, 36500)]
     max_attempts: Annotated[int, Between(1, 1000)]

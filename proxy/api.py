@@ -153,6 +153,7 @@ class Api:
                         "target": target.slug,
                         "interpreter": str(target.interpreter.executable),
                         "has_headers": target.interpreter.has_headers,
+                        "root": None if target.root is None else str(target.root),
                     }
                     for target in targets
                 ],

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from buildthrough.builders.interpreters import managed_folders
+from buildthrough.builders.roots import folder_of_roots, folders_below
 from buildthrough.builders.workshop import open_workshop
 from buildthrough.proxy import logs
 
@@ -25,7 +28,8 @@ async def open_builders(settings: Settings, work: Path) -> Workshop:
         slots=build.slots,
         first_uid=build.slot_uid_base,
         interpreters=tuple(Path(path) for path in build.interpreters),
-        search_path=os.environ.get("PATH", os.defpath),
+        search_path=await asyncio.to_thread(_search_path, settings),
+        roots=await asyncio.to_thread(_roots, settings),
         min_isolation=build.min_isolation,
     )
     isolation = workshop.isolation
@@ -36,3 +40,15 @@ async def open_builders(settings: Settings, work: Path) -> Workshop:
     for sentence in (*isolation.sentences, *workshop.sentences) if isolation.can_build else ():
         log.debug(sentence)
     return workshop
+
+
+def _roots(settings: Settings) -> tuple[Path, ...]:
+    """Return the named root file systems, and those that `buildthrough target create` made."""
+    named = tuple(Path(path) for path in settings.build.roots)
+    return (*named, *folders_below(folder_of_roots(settings.storage.dir)))
+
+
+def _search_path(settings: Settings) -> str:
+    """Return where Pythons are looked for."""
+    managed = managed_folders(Path.home(), os.environ) if settings.build.version_managers else ()
+    return os.pathsep.join((os.environ.get("PATH", os.defpath), *map(str, managed)))

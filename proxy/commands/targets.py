@@ -24,10 +24,15 @@ def run(arguments: argparse.Namespace) -> int:
     answer = options.connect(arguments).get("targets")
     targets = answer.get("targets", [])
     rows = [
-        (text(one.get("target")), text(one.get("interpreter")), "yes" if one.get("has_headers") else "no")
+        (
+            text(one.get("target")),
+            text(one.get("interpreter")),
+            "yes" if one.get("has_headers") else "no",
+            text(one.get("root")),
+        )
         for one in targets
     ]
-    for line in table(("TARGET", "INTERPRETER", "C HEADERS"), rows) if rows else ["There are no targets."]:
+    for line in table(("TARGET", "INTERPRETER", "C HEADERS", "ROOT"), rows) if rows else ["There are no targets."]:
         print(line)
     isolation = answer.get("isolation", {})
     print(f"\nisolation level {escape(text(isolation.get('level')))}; `buildthrough doctor` says what that holds")

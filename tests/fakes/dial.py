@@ -117,4 +117,5 @@ def offline_environment(base: Mapping[str, str] | None = None) -> dict[str, str]
     kept["UV_NO_CONFIG"] = "1"
     kept["UV_PYTHON_DOWNLOADS"] = "never"
     kept["BUILDTHROUGH_BUILD__SLOT_UID_BASE"] = str(uids.SERVER)
+    kept["BUILDTHROUGH_BUILD__VERSION_MANAGERS"] = "false"  # each would be asked, and lent
     return kept

@@ -270,8 +270,8 @@ def test_targets_and_isolation_are_listed(home, api):
     api.answers["GET targets"] = {"isolation": isolation, "targets": [target]}
     done = command(home, "targets", "--server", api.url)
     assert [" ".join(line.split()) for line in done.stdout.splitlines()] == [
-        "TARGET INTERPRETER C HEADERS",
-        "cp311-x /opt/python no",
+        "TARGET INTERPRETER C HEADERS ROOT",
+        "cp311-x /opt/python no -",
         "",
         "isolation level unprivileged; `buildthrough doctor` says what that holds",
     ]

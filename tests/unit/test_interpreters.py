@@ -14,7 +14,14 @@ import pytest
 from packaging.markers import default_environment
 from packaging.tags import sys_tags
 
-from buildthrough.builders.interpreters import NotUsable, choose_targets, describe, find_targets, read_facts
+from buildthrough.builders.interpreters import (
+    NotUsable,
+    choose_targets,
+    describe,
+    find_targets,
+    managed_folders,
+    read_facts,
+)
 from buildthrough.builders.target import tag_ranks
 
 if TYPE_CHECKING:
@@ -176,3 +183,22 @@ async def test_target_without_headers_is_said(own: Interpreter, monkeypatch: pyt
     discovery = await find_targets(named=(), search_path="", is_readable=lambda _: True)
 
     assert any("has no Python.h" in sentence for sentence in discovery.sentences)
+
+
+def test_pythons_of_version_managers_are_found_the_newest_first(tmp_path):
+    for name in ("3.9.18", "3.10.1", "3.13.0", "pypy3.10-7.3.12"):
+        (tmp_path / ".pyenv/versions" / name / "bin").mkdir(parents=True)
+    (tmp_path / ".pyenv/versions/3.13").symlink_to("3.13.0")
+    (tmp_path / "share/uv/python/cpython-3.12.4-linux-x86_64-gnu/bin").mkdir(parents=True)
+    found = managed_folders(tmp_path, {"XDG_DATA_HOME": str(tmp_path / "share")})
+    assert [folder.parent.name for folder in found] == [
+        "3.13.0", "pypy3.10-7.3.12", "3.10.1", "3.9.18", "cpython-3.12.4-linux-x86_64-gnu",
+    ]  # fmt: skip
+
+
+def test_version_managers_may_be_elsewhere_or_nowhere(tmp_path):
+    (tmp_path / "a/versions/3.12.1/bin").mkdir(parents=True)
+    (tmp_path / "b/cpython-3.11.9/bin").mkdir(parents=True)
+    places = {"PYENV_ROOT": str(tmp_path / "a"), "UV_PYTHON_INSTALL_DIR": str(tmp_path / "b")}
+    assert [folder.parent.name for folder in managed_folders(tmp_path, places)] == ["3.12.1", "cpython-3.11.9"]
+    assert managed_folders(tmp_path / "nobody", {}) == ()

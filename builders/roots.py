@@ -1,0 +1,154 @@
+"""Root file systems: folders that hold another distribution, whose Pythons can be built for as well.
+
+Its programs run in the sandbox alone, the Pythons that describe themselves among them: they are another machine's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import platform
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from buildthrough.builders.faults import InfrastructureFault
+from buildthrough.builders.interpreters import NotUsable, read_facts
+from buildthrough.builders.sandbox import Command, Limits, Mount
+from buildthrough.builders.target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from buildthrough.builders.kit import Kit
+    from buildthrough.builders.sandbox import Channel, Sandbox
+    from buildthrough.builders.target import Interpreter
+
+TOOLS = "opt/buildthrough/bin"
+"""Where a root of another processor keeps the tools that builds need, made for that processor."""
+_FOLDERS = ("usr/local/bin", "usr/bin")
+_NAME = re.compile(r"(?:python3\.\d{1,2}t?|pypy3)")
+_MOST = 16
+"""Pythons of one root that are asked."""
+_OLDEST_DRIVER = (3, 11)
+_PROBE = Path(__file__).with_name("inside") / "probe.py"
+_LIMITS = Limits(memory_bytes=512 << 20, wall_seconds=60, silence_seconds=60, cpu_seconds=60, processes=64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a root file system offers."""
+
+    root: Path
+    driver: Interpreter
+    """The interpreter of the root that runs the driver of a build."""
+    targets: tuple[Target, ...]
+    tools: tuple[Mount, ...] = ()
+    """Tools for another processor, in the place of this machine's."""
+
+
+async def add_roots(
+    kit: Kit, roots: Iterable[Path], sandbox: Sandbox, *, can_change_root: bool, is_readable: Callable[[Path], bool]
+) -> Kit:
+    """Return the kit with the targets of root file systems; what cannot be used is told in its sentences."""
+    targets, sentences = list(kit.targets), list(kit.sentences)
+    drivers = dict(kit.roots)
+    known = {target.environment: target for target in kit.targets}
+    for root in roots:
+        why = "" if can_change_root else "builds cannot see another root file system at this level of isolation"
+        if not why and not is_readable(root / "usr"):
+            why = "the user that builds cannot get there: make each folder above it searchable"
+        if why:
+            sentences.append(f"{root}: {why}.")
+            continue
+        try:
+            found = await _find(root, sandbox)
+        except NotUsable as problem:
+            sentences.append(str(problem))
+            continue
+        for target in found.targets:
+            if target.environment in known:
+                other = known[target.environment]
+                where = other.root or other.interpreter.executable
+                sentences.append(f"{root}: {target.slug} is left out, since {where} is for the same environment.")
+                continue
+            known[target.environment] = target
+            targets.append(target)
+            drivers[root] = found
+    return replace(kit, targets=tuple(targets), sentences=tuple(sentences), roots=drivers)
+
+
+def folder_of_roots(data: Path) -> Path:
+    """Return where the root file systems of a server are kept: beside its data folder, which nobody else may enter."""
+    return data.with_name(f"{data.name}-targets")
+
+
+def folders_below(folder: Path) -> tuple[Path, ...]:
+    """Return the root file systems in a folder, by name; those that are being made have a name with a dot. Blocking."""
+    if not folder.is_dir():
+        return ()
+    return tuple(sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith(".")))
+
+
+async def _find(root: Path, sandbox: Sandbox) -> Found:
+    """Ask the Pythons of a root to describe themselves. Raise `NotUsable` where none can be built with."""
+    candidates = await asyncio.to_thread(_candidates, root)
+    if not candidates:
+        raise NotUsable(f"{root}: holds no /usr/bin/python3.N that could be built for.")
+    interpreters: list[Interpreter] = []
+    why = ""
+    for path in candidates[:_MOST]:
+        try:
+            interpreters.append(await _describe(root, path, sandbox))
+        except NotUsable as problem:
+            why = why or str(problem)
+    driver = next((one for one in interpreters if _can_drive(one)), None)
+    if driver is None:
+        raise NotUsable(why or f"{root}: has no CPython of 3.11 or later, which builds in it need.")
+    targets = {one.environment: Target(environment=one.environment, interpreter=one, root=root) for one in interpreters}
+    tools: tuple[Mount, ...] = ()
+    if driver.environment.arch != platform.machine():
+        if not (root / TOOLS / "uv").is_file():
+            raise NotUsable(f"{root}: is for {driver.environment.arch} and has no /{TOOLS}/uv for it.")
+        tools = (Mount(source=root / TOOLS, target="/sbx/bin"),)
+    return Found(root=root, driver=driver, targets=tuple(targets.values()), tools=tools)
+
+
+async def _describe(root: Path, path: str, sandbox: Sandbox) -> Interpreter:
+    """Run a Python of the root in the sandbox. Raise `NotUsable`."""
+    script = await asyncio.to_thread(_PROBE.read_text)
+    command = Command(argv=(path, "-I", "-c", script), mounts=(), limits=_LIMITS, root=root)
+    try:
+        _, ending = await sandbox.run(command, _nothing)
+    except InfrastructureFault as fault:
+        raise NotUsable(f"{root}: {path} cannot be run in the sandbox ({fault.line}).") from fault
+    told = ending.log.decode("utf-8", "replace").strip().rpartition("\n")[2]
+    try:
+        facts: dict[str, Any] = json.loads(told)
+        return await asyncio.to_thread(read_facts, facts, Path(path), root)
+    except (ValueError, KeyError, TypeError) as problem:
+        raise NotUsable(f"{root}: {path} does not describe itself: {told[:200]!a}.") from problem
+
+
+async def _nothing(_channel: Channel) -> None:
+    return None
+
+
+def _can_drive(interpreter: Interpreter) -> bool:
+    environment = interpreter.environment
+    return environment.implementation == "cp" and environment.python >= _OLDEST_DRIVER
+
+
+def _candidates(root: Path) -> Sequence[str]:
+    """Return the Pythons of a root as they are seen inside, without those that are links to another of them."""
+    found: dict[str, str] = {}
+    for folder in _FOLDERS:
+        place = root / folder
+        names = sorted(each.name for each in place.iterdir()) if place.is_dir() else []
+        for name in names:
+            if _NAME.fullmatch(name):
+                link = place / name
+                real = str(link.readlink()).rpartition("/")[2] if link.is_symlink() else name
+                found.setdefault(real, f"/{folder}/{name}")
+    return tuple(found.values())
