@@ -2,56 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import platform
-from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from buildthrough.builders import seccomp
-from buildthrough.builders.cgroup import Cgroup, Usage
-from buildthrough.builders.channel import LONGEST_LINE, PipeChannel
-from buildthrough.builders.clock import Clock
-from buildthrough.builders.faults import InfrastructureFault, SlotFault
-from buildthrough.builders.host import count_tasks, survey_host, survey_root
+from buildthrough.builders.channel import LONGEST_LINE
 from buildthrough.builders.isolation import probe
-from buildthrough.builders.log import Log
-from buildthrough.builders.pipes import Pipes
-from buildthrough.builders.profile import ETC_FILES, TEMPORARY, Descriptors, Host, Root, command_line
-from buildthrough.builders.remains import Marks, find_remains
-from buildthrough.builders.sandbox import Ending
-from buildthrough.builders.supervision import Supervision
+from buildthrough.builders.profile import ETC_FILES, TEMPORARY, Descriptors, Host, command_line
+from buildthrough.builders.running import Runner
 from buildthrough.builders.tree import Reports, Tree
-from buildthrough.builders.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
-    from buildthrough.builders.sandbox import Channel, Command, Isolation, Limits, Overrun
+    from buildthrough.builders.pipes import Pipes
+    from buildthrough.builders.running import Ends, Plan
+    from buildthrough.builders.sandbox import Channel, Command, Ending, Isolation
     from buildthrough.builders.slot import Slot
 
 T = TypeVar("T")
-_SET_UP_TASKS = 4
-"""Of the limit of processes, what bwrap takes itself, and one to tell that there is none left."""
-_SPARE_TASKS = 32
-"""Beyond the limit of the control group, which counts refusals, until that of the user refuses, which counts none."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Plan:
-    """All that is decided before anything is opened."""
-
-    command: Command
-    host: Host
-    root: Root
-    architecture: seccomp.Architecture
-    user: tuple[int, int] | None
-    processes: int
-    cgroup: Cgroup | None
-    own_proc: bool
-    stop: asyncio.Event
-    """Set when the caller does not want the command any longer."""
 
 
 class BubblewrapSandbox:
@@ -62,204 +31,51 @@ class BubblewrapSandbox:
 
         Without ``own_proc`` there is no /proc inside: the level ``container``.
         """
-        self._own_proc = own_proc
         self._slot = slot
         self._work = work
-        self._host = host
-        self._turn = asyncio.Lock()
-        self._out_of_service: SlotFault | None = None
+        self._own_proc = own_proc
+        self._runner = Runner(slot, _Namespaces(own_proc=own_proc), host=host)
 
     async def run(self, command: Command, talk: Callable[[Channel], Awaitable[T]]) -> tuple[T | None, Ending]:
         """Run the command, hold the dialogue, wait until every process of it is dead. See `Sandbox.run`."""
-        async with self._turn:
-            if self._out_of_service is not None:
-                raise SlotFault("infra.remains", f"the slot is out of service: {self._out_of_service.line}")
-            stop = asyncio.Event()
-            running = asyncio.create_task(self._run(command, talk, stop))
-            cancelled: asyncio.CancelledError | None = None
-            while not running.done():
-                try:
-                    await asyncio.wait({running})
-                except asyncio.CancelledError as error:  # not handed on: what runs has to clean up
-                    cancelled = error
-                    stop.set()
-            if cancelled is None:
-                return running.result()
-            if not running.cancelled():
-                running.exception()  # seen; the caller has left
-            raise cancelled
+        return await self._runner.run(command, talk)
 
     async def probe(self) -> Isolation:
         """Try what this slot isolates. See `Sandbox.probe`."""
         return await probe(self, self._slot, self._work, "namespaces" if self._own_proc else "container")
 
-    async def _run(
-        self, command: Command, talk: Callable[[Channel], Awaitable[T]], stop: asyncio.Event
-    ) -> tuple[T | None, Ending]:
-        plan = await asyncio.to_thread(self._plan, command, stop)
-        try:
-            return await _run_in_cgroup(plan, talk)
-        except SlotFault as fault:
-            self._out_of_service = fault
-            raise
 
-    def _plan(self, command: Command, stop: asyncio.Event) -> _Plan:
-        """Refuse what would not isolate, and look at the machine. Blocking."""
-        slot = self._slot
-        if (os.geteuid() if slot.uid is None else slot.uid) == 0:
-            raise InfrastructureFault("infra.sandbox", "nothing is built as root: root inside would be root outside")
-        if self._host is None:
-            self._host = survey_host()
-        processes = command.limits.processes
-        if slot.uid is None:
-            processes += count_tasks(os.geteuid())
-        elif slot.hierarchy is not None:
-            processes += _SPARE_TASKS
-        return _Plan(
-            command=command,
-            host=self._host,
-            root=survey_root(command.root or Path("/")),
-            architecture=_architecture(),
-            user=slot.user,
-            processes=processes,
-            cgroup=None if slot.hierarchy is None else Cgroup(slot.hierarchy, slot.index),
-            own_proc=self._own_proc,
-            stop=stop,
-        )
+class _Namespaces:
+    """Walls of namespaces, which bubblewrap makes."""
 
+    folders: tuple[str, ...] = TEMPORARY
 
-async def _run_in_cgroup(plan: _Plan, talk: Callable[[Channel], Awaitable[T]]) -> tuple[T | None, Ending]:
-    if plan.cgroup is None:
-        return await _run_in_pipes(plan, talk)
-    limits = plan.command.limits
-    try:
-        await asyncio.to_thread(plan.cgroup.create, memory_bytes=limits.memory_bytes, processes=limits.processes)
-        return await _run_in_pipes(plan, talk)
-    finally:
-        await asyncio.to_thread(plan.cgroup.remove)
+    def __init__(self, *, own_proc: bool) -> None:
+        self._own_proc = own_proc
 
-
-async def _run_in_pipes(plan: _Plan, talk: Callable[[Channel], Awaitable[T]]) -> tuple[T | None, Ending]:
-    limits = plan.command.limits
-    clock = Clock()
-    async with Pipes() as pipes:
-        log, log_end = await pipes.reader(lambda: Log(limits.log_bytes, clock.hear))
-        if plan.user is not None:
-            os.fchown(log_end, *plan.user)  # else opening /dev/stderr, as scripts do, is refused
-        messages, messages_end = await pipes.stream(LONGEST_LINE)
-        answers, answers_end = await pipes.writer()
+    async def start(self, plan: Plan, pipes: Pipes, ends: Ends) -> Tree:
+        """Start bubblewrap; what it reports comes over a pipe of its own."""
         status, status_end = await pipes.stream(LONGEST_LINE)
         descriptors = Descriptors(
             etc={path: pipes.file(content) for path, content in ETC_FILES.items()},
             seccomp=pipes.file(seccomp.program(plan.architecture, memfd=plan.cgroup is not None)),
             status=status_end,
-            answers=answers_end,
-            messages=messages_end,
+            answers=ends.answers,
+            messages=ends.messages,
         )
-        leash, leash_end = await pipes.writer()
-        ready, ready_end = await pipes.stream(LONGEST_LINE)
-        ends = (leash_end, ready_end, log_end)
-        tree = await _start(plan, descriptors, ends, Reports(status=status, ready=ready, leash=leash))
-        pipes.close_inner()
-        watchdog = Watchdog(tree.found, limits, cgroup=plan.cgroup, folders=TEMPORARY)
-        supervision = Supervision(
-            tree=tree,
-            channel=PipeChannel(messages, answers, clock),
-            log=log,
-            clock=clock,
-            limits=limits,
-            watchdog=watchdog,
-            stop=plan.stop,
+        argv = command_line(
+            plan.command,
+            host=plan.host,
+            root=plan.root,
+            descriptors=descriptors,
+            user=plan.user,
+            cgroups=plan.procs,
+            processes=plan.processes,
+            own_proc=self._own_proc,
         )
-        return await _outcome(plan, supervision, watchdog, tree, talk)
-
-
-async def _start(plan: _Plan, descriptors: Descriptors, streams: tuple[int, int, int], reports: Reports) -> Tree:
-    argv = command_line(
-        plan.command,
-        host=plan.host,
-        root=plan.root,
-        descriptors=descriptors,
-        user=plan.user,
-        cgroups=() if plan.cgroup is None else plan.cgroup.procs,
-        processes=plan.processes,
-        own_proc=plan.own_proc,
-    )
-    try:
-        return await Tree.start(argv, streams=streams, inherited=descriptors.numbers, reports=reports)
-    except OSError as error:
-        raise InfrastructureFault("infra.sandbox", f"the sandbox cannot be started: {error}") from error
-
-
-async def _outcome(
-    plan: _Plan, supervision: Supervision, watchdog: Watchdog, tree: Tree, talk: Callable[[Channel], Awaitable[T]]
-) -> tuple[T | None, Ending]:
-    fault: Exception | None = None
-    value: T | None = None
-    try:
-        value = await supervision.hold(talk)
-    except Exception as error:  # noqa: BLE001 # raised again below, unless there was nothing to talk to
-        fault = error
-    await _prove_the_end(plan, tree, fault)
-    usage = await asyncio.to_thread(_usage, plan, watchdog)
-    overrun = _overrun(plan.command.limits, supervision, usage)
-    if not (tree.ran or overrun or plan.stop.is_set()):
-        raise InfrastructureFault("infra.sandbox", _complaint(supervision.log)) from fault
-    if fault is not None:
-        raise fault
-    return value, Ending(
-        exit_code=supervision.exit_code,
-        overrun=overrun,
-        log=supervision.log,
-        seconds=supervision.seconds,
-        peak_memory_bytes=usage.peak_bytes,
-        cpu_seconds=usage.cpu_seconds,
-        refused_forks=usage.refused_forks,
-    )
-
-
-async def _prove_the_end(plan: _Plan, tree: Tree, fault: Exception | None) -> None:
-    """Look whether anything is left. Raise `SlotFault` where it is; what had gone wrong before is told with it."""
-    if isinstance(fault, SlotFault):
-        raise fault
-    uid = None if plan.user is None or plan.cgroup is None else plan.user[0]
-    marks = Marks(uid=uid, namespace=tree.namespace, cgroup=plan.cgroup)
-    if left := await asyncio.to_thread(find_remains, marks):
-        raise SlotFault("infra.remains", f"processes of a build outlived it: {', '.join(left)[:400]}") from fault
-
-
-def _usage(plan: _Plan, watchdog: Watchdog) -> Usage:
-    """Return what the kernel has counted, or what was seen where it does not count. Blocking."""
-    if plan.cgroup is None:
-        as_many_as_allowed = watchdog.peak_tasks >= plan.command.limits.processes - _SET_UP_TASKS
-        return Usage(
-            peak_bytes=watchdog.peak_bytes,
-            oom_kills=0,
-            refused_forks=int(as_many_as_allowed),
-            cpu_seconds=watchdog.cpu_seconds,
+        return await Tree.start(
+            argv,
+            streams=ends.streams,
+            inherited=descriptors.numbers,
+            reports=Reports(status=status, ready=ends.ready, leash=ends.leash),
         )
-    usage = plan.cgroup.usage()
-    return usage if usage.cpu_seconds is not None else replace(usage, cpu_seconds=watchdog.cpu_seconds)
-
-
-def _overrun(limits: Limits, supervision: Supervision, usage: Usage) -> Overrun | None:
-    """Return the limit that ended it; what the kernel says counts more than what we saw first."""
-    if usage.oom_kills:
-        return "memory"
-    if supervision.overrun is None and supervision.exit_code and (usage.cpu_seconds or 0) >= limits.cpu_seconds:
-        return "cpu"  # a process was alone with it, and the kernel killed it before we looked
-    return supervision.overrun
-
-
-def _complaint(log: bytes) -> str:
-    """Return what the programs that set the sandbox up said last."""
-    lines = log.decode("utf-8", "replace").strip().splitlines()
-    return f"the sandbox cannot be set up: {lines[-1][:400] if lines else 'no reason was given'}"
-
-
-def _architecture() -> seccomp.Architecture:
-    machine = platform.machine()
-    for architecture in seccomp.AUDIT_ARCH:
-        if architecture == machine:
-            return architecture
-    raise InfrastructureFault("infra.sandbox", f"there is no system call filter for {machine} machines")

@@ -19,6 +19,7 @@ import uv
 
 from buildthrough.builders.copies import compile_modules, copy_once, files_below
 from buildthrough.builders.faults import InfrastructureFault
+from buildthrough.builders.permissions import is_readable_by
 from buildthrough.builders.sandbox import Command, Mount
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ _PROGRAMS = (
     "dialogue",
     "driver",
     "imports",
+    "places",
     "patch",
     "processes",
     "recipe",
@@ -130,23 +132,6 @@ async def prepare_kit(*, folder: Path, discovery: Discovery, uid: int | None) ->
     the tools or the driver's interpreter cannot be lent: then nothing can be built.
     """
     return await asyncio.to_thread(_prepare, folder, discovery, uid)
-
-
-def is_readable_by(path: Path, uid: int | None) -> bool:
-    """Whether a user, with the group of the same number, can read (and enter or run) a path; None for ourselves."""
-    real = path.resolve()
-    if uid is None:
-        return os.access(real, os.R_OK | os.X_OK)
-    try:
-        return _permits(real, uid, 0o5) and all(_permits(parent, uid, 0o1) for parent in real.parents)
-    except OSError:
-        return False
-
-
-def _permits(path: Path, uid: int, wanted: int) -> bool:
-    found = path.stat()
-    shift = 6 if found.st_uid == uid else 3 if found.st_gid == uid else 0
-    return (found.st_mode >> shift) & wanted == wanted
 
 
 def _prepare(folder: Path, discovery: Discovery, uid: int | None) -> Kit:

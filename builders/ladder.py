@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from buildthrough.builders.bubblewrap import BubblewrapSandbox
 from buildthrough.builders.isolation import what_to_do
+from buildthrough.builders.landlock import LandlockSandbox
 from buildthrough.builders.sandbox import Isolation
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Rung:
 RUNGS = (
     Rung(name="full", make=BubblewrapSandbox),
     Rung(name="container", make=lambda slot, work: BubblewrapSandbox(slot, work, own_proc=False)),
+    Rung(name="landlock", make=LandlockSandbox),
 )
 """The best first. What the slot has decides whether the first one is ``full`` or ``unprivileged``."""
 

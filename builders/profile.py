@@ -23,7 +23,7 @@ _WAIT = 'echo && read -r go && exec "$@" </dev/null >&2'
 Only from here on is the supervisor's death sure to be the sandbox's too: a command whose supervisor died before
 that never begins.
 """
-_DEVICES = ("null", "zero", "full", "random", "urandom")
+DEVICES = ("null", "zero", "full", "random", "urandom")
 TEMPORARY = ("/build", "/tmp", "/home/build", "/dev/shm")  # noqa: S108 # the sandbox's own
 """All that can be written to inside; each is a file system in memory, with nothing on the host's disk."""
 _STANDARD_STREAMS = (("", "fd"), ("/0", "stdin"), ("/1", "stdout"), ("/2", "stderr"))
@@ -227,7 +227,7 @@ def _base(host: Host, root: Root, descriptors: Descriptors, *, own_proc: bool) -
 def _temporary(limits: Limits) -> Iterator[str]:
     """All that can be written to, each of a bounded size; bwrap's own defaults take half of the memory each."""
     yield from ("--size", "65536", "--tmpfs", "/dev")
-    for name in _DEVICES:
+    for name in DEVICES:
         yield from ("--dev-bind", f"/dev/{name}", f"/dev/{name}")
     for source, name in _STANDARD_STREAMS:
         yield from ("--symlink", f"/proc/self/fd{source}", f"/dev/{name}")

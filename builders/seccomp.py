@@ -38,14 +38,25 @@ _TERMINAL_REQUESTS = (0x5412, 0x541C, 0x5423)
 _PERSONALITIES = (0, 8, 0x20000, 0x20008, 0xFFFFFFFF)
 """Linux, 32 bit, with the kernel version 2.6 feigned, and the question. None makes memory executable or fixed."""
 
+_OF_SOCKETS = ("accept", "accept4", "bind", "connect", "listen")
+_ON_A_PROCESS = ("prlimit64", "sched_setaffinity", "sched_setparam")
+"""Take a process as their first argument; 0 is the one that calls."""
+_ON_SOME = {"setpriority": 0, "ioprio_set": 1}
+"""Take a kind of whom first, of which this value means one process, and then which, where 0 is the one that calls."""
+_NO_STREAM = 0xE
+"""Bits of a socket's type that a stream (1) does not have; above them lie flags."""
+
 _Block = list[tuple[int, int, int, int]]
 
 
-def program(architecture: Architecture, *, memfd: bool, families: tuple[int, ...] = (AF_UNIX,)) -> bytes:
+def program(
+    architecture: Architecture, *, memfd: bool, families: tuple[int, ...] = (AF_UNIX,), strict: bool = False
+) -> bytes:
     """Return the filter, as ``bwrap --seccomp`` reads it.
 
     ``memfd`` allows anonymous files: only where a memory cgroup counts them. ``families`` are the
-    address families that a socket may have.
+    address families that a socket may have. ``strict`` is for where the host's processes and sockets are in sight: no
+    sockets but connected pairs of streams, and nothing that changes another process of the same user.
     """
     argued = _numbers(syscalls.ARGUED, architecture)
     block = [
@@ -56,9 +67,10 @@ def program(architecture: Architecture, *, memfd: bool, families: tuple[int, ...
         *_case(argued["clone"], _clone()),
         *_case(argued["ioctl"], _among(_SECOND_ARGUMENT, _TERMINAL_REQUESTS, EPERM, ALLOW)),
         *_case(argued["personality"], _among(_FIRST_ARGUMENT, _PERSONALITIES, ALLOW, EPERM)),
-        *_case(argued["socket"], _among(_FIRST_ARGUMENT, families, ALLOW, EAFNOSUPPORT)),
-        *_case(argued["socketpair"], _among(_FIRST_ARGUMENT, families, ALLOW, EAFNOSUPPORT)),
-        *_by_number(_verdicts(architecture, memfd=memfd)),
+        *_case(argued["socket"], _among(_FIRST_ARGUMENT, () if strict else families, ALLOW, EAFNOSUPPORT)),
+        *_case(argued["socketpair"], _streams() if strict else _among(_FIRST_ARGUMENT, families, ALLOW, EAFNOSUPPORT)),
+        *(_of_others(architecture) if strict else ()),
+        *_by_number(_verdicts(architecture, memfd=memfd, strict=strict)),
     ]
     return b"".join(struct.pack("<HBBI", *instruction) for instruction in block)
 
@@ -69,13 +81,15 @@ def _numbers(table: str, architecture: Architecture) -> dict[str, int]:
     return {row[0]: int(row[column]) for row in rows if row[column] != "-"}
 
 
-def _verdicts(architecture: Architecture, *, memfd: bool) -> dict[int, int]:
+def _verdicts(architecture: Architecture, *, memfd: bool, strict: bool) -> dict[int, int]:
     allowed = _numbers(syscalls.ALLOWED, architecture)
     verdicts = dict.fromkeys(allowed.values(), ALLOW)
     verdicts |= dict.fromkeys(_numbers(syscalls.REFUSED, architecture).values(), EPERM)
     verdicts |= dict.fromkeys(_numbers(syscalls.PRETENDED, architecture).values(), PRETEND)
     if not memfd:
         verdicts[allowed["memfd_create"]] = EPERM
+    if strict:
+        verdicts |= dict.fromkeys((allowed[name] for name in _OF_SOCKETS), EPERM)
     return verdicts
 
 
@@ -102,6 +116,32 @@ def _clone() -> _Block:
         _return(EPERM),
         _return(ALLOW),
     ]
+
+
+def _streams() -> _Block:
+    """Allow pairs of local streams: they are connected to each other and reach nobody else."""
+    return [
+        (_LOAD, 0, 0, _FIRST_ARGUMENT),
+        (_JUMP_EQUAL, 1, 0, AF_UNIX),
+        _return(EAFNOSUPPORT),
+        (_LOAD, 0, 0, _SECOND_ARGUMENT),
+        (_JUMP_ANY_BIT, 0, 1, _NO_STREAM),
+        _return(EAFNOSUPPORT),
+        _return(ALLOW),
+    ]
+
+
+def _of_others(architecture: Architecture) -> _Block:
+    """Allow what a process does to itself; Landlock does not see to limits and priorities of others."""
+    numbers = _numbers(syscalls.ALLOWED, architecture)
+    block: _Block = []
+    for name in _ON_A_PROCESS:
+        block += _case(numbers[name], _among(_FIRST_ARGUMENT, (0,), ALLOW, EPERM))
+    for name, one_process in _ON_SOME.items():
+        itself = _among(_SECOND_ARGUMENT, (0,), ALLOW, EPERM)
+        kind: _Block = [(_LOAD, 0, 0, _FIRST_ARGUMENT), (_JUMP_EQUAL, 1, 0, one_process), _return(EPERM)]
+        block += _case(numbers[name], [*kind, *itself])
+    return block
 
 
 def _among(offset: int, values: tuple[int, ...], verdict: int, otherwise: int) -> _Block:

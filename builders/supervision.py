@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from buildthrough.builders.channel import PipeChannel
     from buildthrough.builders.clock import Clock
     from buildthrough.builders.log import Log
+    from buildthrough.builders.running import Processes
     from buildthrough.builders.sandbox import Channel, Limits
-    from buildthrough.builders.tree import Tree
     from buildthrough.builders.watchdog import Watchdog
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ class Supervision:
     def __init__(
         self,
         *,
-        tree: Tree,
+        tree: Processes,
         channel: PipeChannel,
         log: Log,
         clock: Clock,

@@ -73,9 +73,10 @@ class Tree:
         return cls(bwrap, reports)
 
     async def found(self) -> int | None:
-        """Wait until the command's pid is known and return it; None where it came to nothing."""
+        """Wait until the command begins, in file systems of its own, and return its pid; None where it does not."""
         await self._found.wait()
-        return self.pid
+        await asyncio.shield(self._begun)
+        return self.pid if self.ran else None
 
     async def wait(self) -> int:
         """Wait until everything is dead. Return the exit code as a shell gives it."""

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from buildthrough.builders.faults import InfrastructureFault
 from buildthrough.builders.interpreters import NotUsable, find_targets
-from buildthrough.builders.kit import is_readable_by, prepare_kit
+from buildthrough.builders.kit import prepare_kit
 from buildthrough.builders.ladder import climb_down
+from buildthrough.builders.permissions import is_readable_by
 from buildthrough.builders.roots import add_roots
 from buildthrough.builders.sandbox import Isolation
 from buildthrough.builders.slot import claim_slots

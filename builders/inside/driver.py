@@ -23,6 +23,7 @@ from packaging.specifiers import SpecifierSet
 
 from buildthrough.builders.inside import compilers
 from buildthrough.builders.inside.dialogue import Fault, HostLine, blamed_on
+from buildthrough.builders.inside.places import place
 from buildthrough.builders.inside.processes import hide, run
 from buildthrough.builders.inside.recipe import Instructions, read_instructions
 from buildthrough.builders.inside.reproducible import epoch_of, steady_names
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 T = TypeVar("T")
-_ROOT = Path("/build")
+_ROOT = Path(place("/build"))
 _ENV = _ROOT / "env"
 _COMPILERS = _ROOT / "compilers"
 _OUT = _ROOT / "out"
@@ -190,7 +191,9 @@ def _check_python(source: Path, version: str) -> None:
 def _make_environment(plan: Plan) -> None:
     argv = (plan["uv"], "venv", "--quiet", "--no-cache", "--no-config", "--no-project", "--offline")
     if run(
-        (*argv, "--no-python-downloads", "--python", plan["python"], str(_ENV)), folder="/build", environment=_environ()
+        (*argv, "--no-python-downloads", "--python", plan["python"], str(_ENV)),
+        folder=str(_ROOT),
+        environment=_environ(),
     ):
         if short := shortage():
             raise Fault(*short)
@@ -207,7 +210,7 @@ def _install(plan: Plan, requirements: Sequence[str]) -> None:
         *("--no-progress", "--link-mode", "copy", "--find-links", plan["wheels"]),
         *("--python", str(_ENV / "bin" / "python"), "--", *requirements),
     )
-    if code := run(argv, folder="/build", environment=_environ()):
+    if code := run(argv, folder=str(_ROOT), environment=_environ()):
         raise HookFailed(code)
 
 
@@ -216,7 +219,7 @@ def _run_hook(
 ) -> None:
     """Run a hook, as pyproject_hooks wants it; nothing that it started is alive when its answer is read."""
     environment = {**recipe.surround(_environ()), **(extra_environ or {})}
-    if code := run(cmd, folder=cwd or "/build", environment=environment):
+    if code := run(cmd, folder=cwd or str(_ROOT), environment=environment):
         raise HookFailed(code)
     answer = Path(cmd[-1], "output.json")
     found = answer.lstat()

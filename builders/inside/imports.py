@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from buildthrough.builders.inside.dialogue import Fault, HostLine
+from buildthrough.builders.inside.places import place
 from buildthrough.builders.inside.processes import TooLate, hide, run
 
-_ENV = "/build/env"
-_FOLDER = "/build/run"
+_ENV = place("/build/env")
+_FOLDER = place("/build/run")
 """Where modules are imported; empty, so that nothing is imported from there."""
 _MOST_SAID = 16 << 10
 """Of one module, in bytes; less than a pipe holds, so nobody waits for a reader."""
@@ -93,7 +94,11 @@ def main() -> None:
 
 def _make_environment(plan: Plan) -> None:
     argv = (plan["uv"], "venv", "--quiet", "--no-cache", "--no-config", "--no-project", "--offline")
-    if run((*argv, "--no-python-downloads", "--python", plan["python"], _ENV), folder="/build", environment=os.environ):
+    if run(
+        (*argv, "--no-python-downloads", "--python", plan["python"], _ENV),
+        folder=place("/build"),
+        environment=os.environ,
+    ):
         raise RuntimeError("uv cannot make a virtual environment")
 
 
@@ -102,7 +107,7 @@ def _install(plan: Plan, wheels: list[str]) -> bool:
         *(plan["uv"], "pip", "install", "--offline", "--no-index", "--no-config", "--no-cache", "--no-build"),
         *("--no-deps", "--no-progress", "--link-mode", "copy", "--python", f"{_ENV}/bin/python", "--", *wheels),
     )
-    return run(argv, folder="/build", environment=os.environ) == 0
+    return run(argv, folder=place("/build"), environment=os.environ) == 0
 
 
 def _import(module: str, seconds: float) -> dict[str, Any]:

@@ -22,10 +22,11 @@ from auditwheel.policy import WheelPolicies
 from auditwheel.wheeltools import InWheelCtx, add_platforms, get_wheel_platforms
 
 from buildthrough.builders.inside.dialogue import Fault, HostLine, blamed_on
+from buildthrough.builders.inside.places import place
 from buildthrough.builders.inside.processes import hide
 
-_NAMED = Path("/build/named")
-_OUT = Path("/build/out")
+_NAMED = Path(place("/build/named"))
+_OUT = Path(place("/build/out"))
 _NEVER = "2_9999"
 """Version of a libc that no wheel earns."""
 _OLDEST_MUSL = "musllinux_1_1"
@@ -75,7 +76,7 @@ def _unclaim(wheel: Path, native: str) -> Path:
 
 def _claim(wheel: Path, platforms: list[str], *instead_of: str) -> Path:
     """Return the wheel with other platform tags."""
-    folder = Path(tempfile.mkdtemp(dir="/build"))
+    folder = Path(tempfile.mkdtemp(dir=place("/build")))
     try:
         with InWheelCtx(wheel) as context:
             context.out_wheel = folder / wheel.name

@@ -7,7 +7,9 @@ import os
 import resource
 import signal
 
-WRITABLE = ("/build", "/tmp", "/home/build", "/dev/shm")  # noqa: S108 # the sandbox's own
+from buildthrough.builders.inside.places import place
+
+WRITABLE = tuple(map(place, ("/build", "/tmp", "/home/build", "/dev/shm")))  # noqa: S108 # the sandbox's own
 _FULL_BYTES = 1 << 20
 """A file system with less room than this is taken for full."""
 _FULL_FILES = 16

@@ -1,4 +1,4 @@
-"""The contract of the `Sandbox` port, over bubblewrap and over the fake that other tests use."""
+"""The contract of the `Sandbox` port, over its implementations and over the fake that other tests use."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tests.fakes import uids
 from tests.fakes.sandbox import Exit, FakeSandbox, Hear, Print, Say, SayBytes, Sleep
 
 from buildthrough.builders.bubblewrap import BubblewrapSandbox
+from buildthrough.builders.landlock import LandlockSandbox
 from buildthrough.builders.sandbox import Command, DialogueError, Limits, Mount
 from buildthrough.builders.slot import claim_slots
 
@@ -56,7 +58,7 @@ def folder():
         yield Path(name)
 
 
-@pytest.fixture(params=["bubblewrap", "fake"])
+@pytest.fixture(params=["bubblewrap", "container", "landlock", "fake"])
 def perform(request, folder):
     """Run a script of steps with a dialogue on one of the implementations."""
 
@@ -69,7 +71,13 @@ def perform(request, folder):
         )
         if request.param == "fake":
             return await FakeSandbox(tuple(script)).run(command, talk)
-        return await BubblewrapSandbox(claim_slots(1, first_uid=FIRST_UID)[0], folder).run(command, talk)
+        slot = claim_slots(1, first_uid=FIRST_UID)[0]
+        make = {
+            "bubblewrap": BubblewrapSandbox,
+            "container": partial(BubblewrapSandbox, own_proc=False),
+            "landlock": LandlockSandbox,
+        }
+        return await make[request.param](slot, folder).run(command, talk)
 
     return perform
 

@@ -72,6 +72,8 @@ class Inside:
 
     uid: int | None
     work: Path
+    walls: str = "namespaces"
+    """What keeps them in: ``namespaces`` or ``landlock``."""
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
     """In the command line of all that runs inside, by which survivors are found."""
 
@@ -82,6 +84,7 @@ class Inside:
             "limits": {"memory_bytes": 256 << 20, "wall_seconds": 20.0} | limits,
             "first_uid": FIRST_UID,
             "work": str(self.work / "own"),
+            "walls": self.walls,
             "probe": False,
         }
 

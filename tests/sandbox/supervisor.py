@@ -12,6 +12,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 
 from buildthrough.builders.bubblewrap import BubblewrapSandbox  # needs the path
+from buildthrough.builders.landlock import LandlockSandbox  # needs the path
 from buildthrough.builders.sandbox import Command, Limits, Mount  # needs the path
 from buildthrough.builders.slot import claim_slots  # needs the path
 
@@ -23,7 +24,8 @@ async def run(job: dict) -> dict:
         while (message := await channel.receive()) is not None:
             messages.append(message)
 
-    sandbox = BubblewrapSandbox(claim_slots(1, first_uid=job["first_uid"])[0], Path(job["work"]))
+    make = {"namespaces": BubblewrapSandbox, "landlock": LandlockSandbox}[job["walls"]]
+    sandbox = make(claim_slots(1, first_uid=job["first_uid"])[0], Path(job["work"]))
     command = Command(
         argv=tuple(job["argv"]),
         mounts=tuple(Mount(source=Path(source), target=target) for source, target in job["mounts"]),

@@ -19,7 +19,8 @@ from buildthrough.builders.bubblewrap import BubblewrapSandbox
 from buildthrough.builders.build import build_wheel
 from buildthrough.builders.build_log import BuildLog
 from buildthrough.builders.interpreters import find_targets
-from buildthrough.builders.kit import is_readable_by, prepare_kit
+from buildthrough.builders.kit import prepare_kit
+from buildthrough.builders.permissions import is_readable_by
 from buildthrough.builders.request import BuildRequest
 from buildthrough.builders.sandbox import Limits
 from buildthrough.builders.slot import claim_slots

@@ -15,7 +15,8 @@ import pytest
 
 from buildthrough.builders import kit as kit_module
 from buildthrough.builders.interpreters import Discovery, describe
-from buildthrough.builders.kit import is_readable_by, prepare_kit
+from buildthrough.builders.kit import prepare_kit
+from buildthrough.builders.permissions import is_readable_by
 from buildthrough.builders.target import Target
 
 if TYPE_CHECKING:

@@ -71,11 +71,11 @@ def verdict(architecture):
     return verdict
 
 
-@pytest.mark.parametrize("memfd", [True, False])
-def test_the_program_is_the_one_that_was_reviewed(architecture, memfd):
-    name = f"seccomp-{architecture}{'' if memfd else '-without-memfd'}.txt"
+@pytest.mark.parametrize(("memfd", "strict"), [(True, False), (False, False), (False, True)])
+def test_the_program_is_the_one_that_was_reviewed(architecture, memfd, strict):
+    name = f"seccomp-{architecture}{'-strict' if strict else '' if memfd else '-without-memfd'}.txt"
     lines = [f"{index:3} {op:#04x} {jt:3} {jf:3} {k:#010x}" for index, (op, jt, jf, k) in enumerate(
-        instructions(program(architecture, memfd=memfd)))]  # fmt: skip
+        instructions(program(architecture, memfd=memfd, strict=strict)))]  # fmt: skip
     assert lines == (GOLDEN / name).read_text().splitlines()
     assert len(lines) < LONGEST_PROGRAM
 
@@ -160,3 +160,42 @@ def test_anonymous_files_can_be_refused(architecture, verdict):
     assert verdict(number) == "allow"
     without = program(architecture, memfd=False)
     assert decide(without, number, arch=AUDIT_ARCH[architecture]) == "EPERM"
+
+
+@pytest.fixture
+def strictly(architecture):
+    code = program(architecture, memfd=False, strict=True)
+    known = numbers(syscalls.ALLOWED + syscalls.REFUSED + syscalls.ARGUED, architecture)
+    return lambda call, *arguments: decide(code, known[call], *arguments, arch=AUDIT_ARCH[architecture])
+
+
+def test_strictly_there_are_no_sockets_but_pairs_of_streams(strictly):
+    for family in (1, 2, 10, 16, 17, 40):
+        assert strictly("socket", family, 1) == "EAFNOSUPPORT"
+    stream, flags = 1, 0o2000000 | 0o4000
+    assert strictly("socketpair", 1, stream) == strictly("socketpair", 1, stream | flags) == "allow"
+    for kind in (2, 3, 4, 5, 6, 10):
+        assert strictly("socketpair", 1, kind | flags) == "EAFNOSUPPORT"
+    assert strictly("socketpair", 2, stream) == "EAFNOSUPPORT"
+    for call in ("connect", "bind", "listen", "accept", "accept4", "memfd_create"):
+        assert strictly(call) == "EPERM"
+
+
+def test_strictly_a_process_changes_only_itself(strictly):
+    for call in ("prlimit64", "sched_setaffinity", "sched_setparam"):
+        assert (strictly(call, 0), strictly(call, 1234)) == ("allow", "EPERM")
+    process, group, user = 0, 1, 2
+    assert strictly("setpriority", process, 0) == "allow"
+    assert {strictly("setpriority", kind, who) for kind, who in ((process, 9), (group, 0), (user, 0))} == {"EPERM"}
+    process, group, user = 1, 2, 3
+    assert strictly("ioprio_set", process, 0) == "allow"
+    assert {strictly("ioprio_set", kind, who) for kind, who in ((process, 9), (group, 0), (user, 0))} == {"EPERM"}
+
+
+def test_strictly_everything_else_is_as_ever(architecture):
+    strict, usual = program(architecture, memfd=False, strict=True), program(architecture, memfd=False)
+    changed = {"socketpair", "setpriority", "ioprio_set", "connect", "bind", "listen", "accept", "accept4", "socket"}
+    for name, number in numbers(syscalls.ALLOWED + syscalls.REFUSED + syscalls.ARGUED, architecture).items():
+        if name not in changed:
+            arch = AUDIT_ARCH[architecture]
+            assert decide(strict, number, arch=arch) == decide(usual, number, arch=arch), name
