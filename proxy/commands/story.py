@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 _MOST_LISTED = 50
 _LONGEST = 300
-_WIDTH = 14
+_WIDTH = 17
 
 
 def story(statement: dict[str, Any]) -> Iterator[str]:
