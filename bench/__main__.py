@@ -8,7 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from bench import builds, cold, files, installs, memory, pages
+from bench import builds, cold, files, installs, memory, pages, queue
 from bench.peer import CACHE, ROOT
 from bench.report import Report, written
 
@@ -23,6 +23,7 @@ PARTS: dict[str, Callable[..., None]] = {
     "installs": installs.main,
     "memory": memory.main,
     "builds": builds.main,
+    "queue": queue.main,
 }
 
 

@@ -299,6 +299,7 @@ async def test_a_big_build_waits_for_room_and_small_ones_go_by(house):
     builds = {name: await house.queue.submit(a_request(name)) for name in ("a", "b", "big", "c")}
     async with house.pool(slots=4, **ROOM) as pool:
         await house.until(builds["c"].id, BuildState.RUNNING)
+        await asyncio.sleep(0.03)
         assert house.made == ["a", "b", "c"]
         assert pool.state.free == Demand(memory_bytes=2, cpus=1)
         ends["a"].set()
@@ -317,6 +318,7 @@ async def test_a_big_build_does_not_wait_for_ever(house):
     second = await house.queue.submit(a_request("b"))
     async with house.pool(slots=4, patience_seconds=0, **ROOM):
         await house.until(second.id, BuildState.RUNNING)
+        await asyncio.sleep(0.03)
         big = await house.queue.submit(a_request("big"))
         small = await house.queue.submit(a_request("c"))
         await asyncio.sleep(0.03)
@@ -436,8 +438,9 @@ async def test_an_upstream_that_is_down_locks_nothing_and_builds_wait_for_it(hou
         house.makes[name] = make
         await house.queue.submit(a_request(name))
     async with house.pool(policy=HASTY) as pool:
-        await asyncio.sleep(0.2)
-        assert len(house.made) > 8
+        async with asyncio.timeout(5):
+            while len(house.made) <= 8:
+                await asyncio.sleep(0.005)
         assert pool.state.word == "open"
         down.clear()
         for number in list(house.queue.builds):
