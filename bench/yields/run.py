@@ -101,7 +101,9 @@ def _ended(server: Server, number: int) -> dict[str, Any]:
 
 def _again(build: dict[str, Any], server: Server) -> dict[str, Any] | None:
     """Build it a second time; None where that is not allowed or fails."""
-    asked = server.operate("/api/v1/builds", name=build["project"], version=build["version"], target=build["target"])
+    asked = server.operate(
+        "/api/v1/builds", name=build["project"], version=build["version"], target=build["target"], again=True
+    )
     if asked.status != 202:  # accepted
         return None
     found = asked.json.get("builds") or [asked.json]
