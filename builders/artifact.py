@@ -24,4 +24,4 @@ class CheckedWheel:
     warnings: tuple[str, ...] = ()
     """Oddities that are the author's right, such as a ``.pth`` file."""
     files: tuple[str, ...] = ()
-    """Paths of all files inside."""
+    """Paths of all files inside, sorted."""

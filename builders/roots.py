@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from buildthrough.builders.faults import InfrastructureFault
 from buildthrough.builders.interpreters import NotUsable, read_facts
+from buildthrough.builders.root_folders import TOOLS
 from buildthrough.builders.sandbox import Command, Limits, Mount
 from buildthrough.builders.target import Target
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from buildthrough.builders.sandbox import Channel, Sandbox
     from buildthrough.builders.target import Interpreter
 
-TOOLS = "opt/buildthrough/bin"
-"""Where a root of another processor keeps the tools that builds need, made for that processor."""
 _FOLDERS = ("usr/local/bin", "usr/bin")
 _NAME = re.compile(r"(?:python3\.\d{1,2}t?|pypy3)")
 _MOST = 16
@@ -77,18 +76,6 @@ async def add_roots(
             targets.append(target)
             drivers[root] = found
     return replace(kit, targets=tuple(targets), sentences=tuple(sentences), roots=drivers)
-
-
-def folder_of_roots(data: Path) -> Path:
-    """Return where the root file systems of a server are kept: beside its data folder, which nobody else may enter."""
-    return data.with_name(f"{data.name}-targets")
-
-
-def folders_below(folder: Path) -> tuple[Path, ...]:
-    """Return the root file systems in a folder, by name; those that are being made have a name with a dot. Blocking."""
-    if not folder.is_dir():
-        return ()
-    return tuple(sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith(".")))
 
 
 async def _find(root: Path, sandbox: Sandbox) -> Found:

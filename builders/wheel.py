@@ -103,7 +103,7 @@ def check_wheel(
         metadata=metadata,
         requires_python=requires_python,
         warnings=(*warnings, *more, *odd, *_oddities(files, info, name.project)),
-        files=tuple(files),
+        files=tuple(sorted(files)),
     )
 
 

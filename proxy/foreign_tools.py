@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from buildthrough.builders.roots import TOOLS
+from buildthrough.builders.root_folders import TOOLS
 from buildthrough.proxy.folder import StartError
 
 _TOOLS: Final = ("uv", "patchelf")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from buildthrough.builders.interpreters import managed_folders
-from buildthrough.builders.roots import folder_of_roots, folders_below
+from buildthrough.builders.root_folders import folder_of_roots, folders_below
 from buildthrough.builders.workshop import open_workshop
 from buildthrough.proxy import logs
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from buildthrough.builders import debootstrap
 from buildthrough.builders.debootstrap import ARCHITECTURES, NAME, NotSensible
-from buildthrough.builders.roots import folder_of_roots, folders_below
+from buildthrough.builders.root_folders import folder_of_roots, folders_below
 from buildthrough.proxy.commands import options
 from buildthrough.proxy.folder import StartError
 from buildthrough.proxy.foreign_tools import fetch_tools

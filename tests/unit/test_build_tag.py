@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -71,7 +72,7 @@ def test_tagged_wheel_is_sound(tmp_path: Path, arguments: dict[str, Any]) -> Non
     (tmp_path / "out").mkdir()
     wheel = checked(make_wheel(tmp_path, **arguments))
     tagged = with_build_tag(wheel, 7, tmp_path / "out")
-    assert checked(tagged.path) == tagged
+    assert replace(checked(tagged.path), files=()) == replace(tagged, files=())
     assert tagged.filename.split("-")[:3] == ["demo", "1.0", "7"]
     assert tagged.metadata == wheel.metadata
     with zipfile.ZipFile(wheel.path) as before, zipfile.ZipFile(tagged.path) as after:
