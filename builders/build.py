@@ -88,7 +88,7 @@ async def build_wheel(
             Mount(source=wheels, target=_WHEELS),
             *(() if instructions is None else (instructions,)),
         ),
-        environment=parallelism(limits.cpus),
+        environment={"PATH": kit.build_path(target), **parallelism(limits.cpus)},
     )
     dialogue = Dialogue(stage="unpack", output=built, max_wheel_bytes=max_wheel_bytes, provide=provide)
     wheel = await converse(sandbox=sandbox, command=command, dialogue=dialogue, log=log)

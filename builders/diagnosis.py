@@ -64,8 +64,10 @@ _RULES: tuple[tuple[str, int, str], ...] = (
     ("network.denied", _SURE, r"\[Errno (?:-[23]|97|101|111|113)\]|Connection refused|Network is unreachable|No route to host"),
     ("network.denied", _SURE, r"Address family not supported by protocol|<urlopen error|NewConnectionError|NameResolutionError"),
     ("network.denied", _SURE, r"Max retries exceeded with url|unable to access 'https?:|dial (?:tcp|udp)\b|fetch failed: getaddrinfo"),
-    ("network.denied", _SURE, r"error: failed to (?:download|get|fetch) .{0,120}(?:crates|registry|replaced source|`)"),
-    ("network.denied", _SURE, r"attempting to make an HTTP request, but --offline was specified|Unable to update registry"),
+    # Crates, which cargo would have to download.
+    ("network.crates", _SURE, r"no matching package named `[\w-]{1,80}` found|failed to select a version for the requirement `"),
+    ("network.crates", _SURE, r"error: failed to (?:download|get|fetch|load source for) .{0,120}(?:crates|registry|replaced source|dependency|`)"),
+    ("network.crates", _SURE, r"attempting to make an HTTP request, but --offline was specified|[Uu]nable to update registry"),
     # This Python: the package is too old or too new for it.
     ("incompatible.python", _SURE, r"(?i)(?:requires?|needs?|only supports?) (?:a different )?python\b.{0,40}(?:\d\.\d|\bin '|not in)"),
     ("incompatible.python", _SURE, r"(?i)python (?:version )?(?:[<>=!~]{1,2} ?)?\d(?:\.\d{1,2}){0,2}\+?.{0,20} (?:required|unsupported|not supported)"),

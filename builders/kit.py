@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import re
 import shutil
 import stat
 import sys
@@ -46,6 +47,7 @@ _PROGRAMS = (
     "reproducible",
     "room",
     "toolchain",
+    "tools",
     "unpack",
 )
 """Modules of `builders.inside` that sandboxes are given."""
@@ -73,6 +75,10 @@ class Kit:
     """The mounts of each interpreter, by its executable."""
     roots: Mapping[Path, Found] = field(default_factory=dict)
     """What was found in root file systems, by their folder."""
+    toolchains: tuple[Mount, ...] = ()
+    """Folders of tools outside /usr."""
+    tool_versions: Mapping[str, str] = field(default_factory=dict)
+    """Of the tools that builds have, as they say themselves inside."""
 
     @property
     def uv(self) -> str:
@@ -111,6 +117,11 @@ class Kit:
             root=target.root,
         )
 
+    def build_path(self, target: Target) -> str:
+        """Return the search path inside for a target's builds; a root has its own tools."""
+        lent = () if target.root is not None else self.toolchains
+        return ":".join((*(f"{mount.target}/bin" for mount in lent), "/usr/bin", "/bin"))
+
     def argv(self, program: str, plan: Mapping[str, object], target: Target) -> tuple[str, ...]:
         """Return the arguments of that command."""
         python = str((self.driver if target.root is None else self.roots[target.root].driver).executable)
@@ -121,20 +132,21 @@ class Kit:
         if target.root is not None:
             return (self.tools, *self.roots[target.root].tools)
         executables = (self.driver.executable, target.interpreter.executable)
-        wanted = (self.tools, *(mount for executable in executables for mount in self.interpreters[executable]))
+        lent = (mount for executable in executables for mount in self.interpreters[executable])
+        wanted = (self.tools, *lent, *self.toolchains)
         return tuple(dict.fromkeys(wanted))
 
 
-async def prepare_kit(*, folder: Path, discovery: Discovery, uid: int | None) -> Kit:
+async def prepare_kit(*, folder: Path, discovery: Discovery, uid: int | None, toolchains: Sequence[Path] = ()) -> Kit:
     """Copy into the folder what has to be copied, once; later starts find it there. Nothing else may use the folder.
 
     ``uid`` is that of the first slot, None where builds run as the server's own user. Raise `InfrastructureFault` where
     the tools or the driver's interpreter cannot be lent: then nothing can be built.
     """
-    return await asyncio.to_thread(_prepare, folder, discovery, uid)
+    return await asyncio.to_thread(_prepare, folder, discovery, uid, toolchains)
 
 
-def _prepare(folder: Path, discovery: Discovery, uid: int | None) -> Kit:
+def _prepare(folder: Path, discovery: Discovery, uid: int | None, toolchains: Sequence[Path]) -> Kit:
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
     used: set[str] = set()
@@ -159,6 +171,12 @@ def _prepare(folder: Path, discovery: Discovery, uid: int | None) -> Kit:
             sentences.append(
                 f"{target.slug}: {executable} is lent as a copy, since the user that builds cannot read it."
             )
+    lent = []
+    for path in toolchains:
+        try:
+            lent.append(_lend_toolchain(folder, path, uid=uid, used=used))
+        except (_CannotLend, OSError) as problem:
+            sentences.append(f"The tools in {path} are not lent to builds: {problem}.")
     for left in folder.iterdir():
         if left.name not in used:
             shutil.rmtree(left)
@@ -168,6 +186,7 @@ def _prepare(folder: Path, discovery: Discovery, uid: int | None) -> Kit:
         driver=driver,
         tools=Mount(source=tools, target=INSIDE),
         interpreters=interpreters,
+        toolchains=tuple(lent),
     )
 
 
@@ -229,6 +248,36 @@ def _lend(folder: Path, interpreter: Interpreter, *, uid: int | None, used: set[
             source = copy_once(folder, "python", files, used, by_links=True)
         mounts += [Mount(source=source, target=str(seen)) for seen in dict.fromkeys((prefix, prefix.resolve()))]
     return tuple(mounts)
+
+
+def _lend_toolchain(folder: Path, path: Path, *, uid: int | None, used: set[str]) -> Mount:
+    """Return the mount that shows a folder of tools, under a name that says nothing of this machine."""
+    if path in _SYSTEM:
+        raise _CannotLend("it holds much more than tools")
+    if not (path / "bin").is_dir():
+        raise _CannotLend("it has no folder bin")
+    source = path
+    if not is_readable_by(path, uid):
+        source = copy_once(folder, "toolchain", _toolchain_files(path), used, by_links=True)
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", path.name) or "tools"
+    return Mount(source=source, target=f"/toolchains/{name}")
+
+
+def _toolchain_files(folder: Path) -> dict[str, Path]:
+    """Return what is needed of a toolchain: not its documentation."""
+    found = {}
+    for parent, folders, files in os.walk(folder):
+        if Path(parent) == folder:
+            folders[:] = sorted(set(folders) - {"share", "doc", "docs"})
+        for name in files:
+            path = Path(parent, name)
+            if stat.S_IFMT(path.lstat().st_mode) in {stat.S_IFREG, stat.S_IFLNK}:
+                found[str(path.relative_to(folder))] = path
+    if sum(path.lstat().st_size for path in found.values()) > _MOST_BYTES:
+        raise _CannotLend(
+            f"builds cannot read it, and it has more than the {_MOST_BYTES} bytes that are lent as a copy"
+        )
+    return found
 
 
 def _tool_files() -> Iterator[tuple[str, Path]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from buildthrough.builders.permissions import is_readable_by
 from buildthrough.builders.roots import add_roots
 from buildthrough.builders.sandbox import Isolation
 from buildthrough.builders.slot import claim_slots
+from buildthrough.builders.toolchain import find_toolchains, survey_tools
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +54,7 @@ async def open_workshop(
     search_path: str,
     roots: Sequence[Path] = (),
     min_isolation: Level,
+    toolchains: Sequence[Path] = (),
 ) -> Workshop:
     """Find the interpreters, copy what has to be copied into ``work``, and try what is isolated.
 
@@ -70,8 +72,10 @@ async def open_workshop(
         discovery = await find_targets(
             named=interpreters, search_path=search_path, is_readable=partial(is_readable_by, uid=uid)
         )
-        kit = await prepare_kit(folder=work / "kit", discovery=discovery, uid=uid)
+        found = await find_toolchains(toolchains, search_path)
+        kit = await prepare_kit(folder=work / "kit", discovery=discovery, uid=uid, toolchains=found)
         sandboxes = tuple(rung.make(slot, work) for slot in claimed)
+        kit = await _surveyed(kit, sandboxes[0])
         kit = await add_roots(
             kit,
             roots,
@@ -84,6 +88,16 @@ async def open_workshop(
     except InfrastructureFault as fault:
         return _closed(f"nothing is built here: {fault.line}")
     return Workshop(isolation=isolation, kit=kit, sandboxes=sandboxes, sentences=(*discovery.sentences, *kit.sentences))
+
+
+async def _surveyed(kit: Kit, sandbox: Sandbox) -> Kit:
+    """Add which tools builds have; that this is not known keeps nothing from being built."""
+    if not kit.targets:
+        return kit
+    try:
+        return replace(kit, tool_versions=await survey_tools(sandbox, kit, kit.targets[0]))
+    except InfrastructureFault as fault:
+        return replace(kit, sentences=(*kit.sentences, fault.line))
 
 
 def _closed(*sentences: str) -> Workshop:

@@ -190,6 +190,7 @@ class Build:
     version_managers: bool
     roots: tuple[str, ...]
     recipes: tuple[str, ...]
+    toolchains: tuple[str, ...]
     failure_days: Annotated[float, Between(0, 36500)]
     max_attempts: Annotated[int, Between(1, 1000)]
     queue_size: Count

@@ -31,6 +31,7 @@ async def open_builders(settings: Settings, work: Path) -> Workshop:
         search_path=await asyncio.to_thread(_search_path, settings),
         roots=await asyncio.to_thread(_roots, settings),
         min_isolation=build.min_isolation,
+        toolchains=tuple(Path(path) for path in build.toolchains),
     )
     isolation = workshop.isolation
     if isolation.can_build:

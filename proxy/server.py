@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from buildthrough.builders.database import DatabaseFault
+from buildthrough.builders.toolchain import PACKAGES
 from buildthrough.config.schema import SettingsError
 from buildthrough.proxy import logs
 from buildthrough.proxy.connection import Runner
@@ -114,11 +115,25 @@ async def _diagnose(settings: Settings) -> tuple[list[str], bool]:
     return [*_describe(workshop), *await survey(settings), *disk], bool(workshop.targets)
 
 
+def _tools(workshop: Workshop) -> list[str]:
+    """Say which toolchains builds have."""
+    if workshop.kit is None:
+        return []
+    there = workshop.kit.tool_versions
+    lines = ["tools that builds have", f"  - {', '.join(f'{name} {version}' for name, version in there.items())}"]
+    lines += [f"    {mount.source} is lent as {mount.target}" for mount in workshop.kit.toolchains]
+    missed = {name: package for name, package in PACKAGES.items() if name not in there}
+    if missed:
+        lines.append(f"  - missing: {', '.join(missed)}; on Debian: apt install {' '.join(missed.values())}")
+    return lines
+
+
 def _describe(workshop: Workshop) -> list[str]:
     isolation = workshop.isolation
     lines = [f"isolation level {isolation.level}" if isolation.can_build else "builds are off; pass-through works"]
     lines += [f"  - {sentence}" for sentence in isolation.sentences]
     if isolation.can_build:
+        lines += _tools(workshop)
         lines.append("targets" if workshop.targets else "no target: nothing can be built")
         lines += [f"  - {target.slug} with {target.interpreter.executable}" for target in workshop.targets]
         lines += ["notes", *(f"  - {sentence}" for sentence in workshop.sentences)] if workshop.sentences else []

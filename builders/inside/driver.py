@@ -40,6 +40,8 @@ _ROOT = Path(place("/build"))
 _ENV = _ROOT / "env"
 _COMPILERS = _ROOT / "compilers"
 _OUT = _ROOT / "out"
+_OFFLINE = {"CARGO_HOME": str(_ROOT / "cargo"), "CARGO_NET_OFFLINE": "true"}
+"""What makes tools use what is there, and say what is not, where they would wait for the network."""
 _LARGEST_PYPROJECT = 1 << 20
 _MOST_ROUNDS = 3
 """How often the wheel is built, where the backend asks for more each time that it failed."""
@@ -252,14 +254,14 @@ def _call(hook: Callable[[], T]) -> T:
 
 
 def _environ() -> dict[str, str]:
-    return {**os.environ, "PATH": f"{_ENV}/bin:{_COMPILERS}:{os.environ['PATH']}"}
+    return {**_OFFLINE, **os.environ, "PATH": f"{_ENV}/bin:{_COMPILERS}:{os.environ['PATH']}"}
 
 
 def _hand_out(host: HostLine, epoch: int) -> None:
     """Send the one regular file in the output folder."""
     with blamed_on("output.unsafe", "the backend's output cannot be read"), _output() as (name, file):
         # What is for any platform was not compiled.
-        tools = {} if name.endswith("-any.whl") else versions(Path("/usr/bin"), os.environ)
+        tools = {} if name.endswith("-any.whl") else versions(os.environ)
         host.tell(source_date_epoch=epoch, toolchain=tools)
         host.hand_out(name, file)
 

@@ -7,20 +7,19 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Iterable, Mapping
 
-_TOOLS = ("cc", "c++", "gfortran", "clang", "ld", "rustc", "cmake", "ninja", "make")
+_TOOLS = ("cc", "c++", "gfortran", "clang", "ld", "rustc", "cargo", "cmake", "ninja", "make")
 _SECONDS = 10
 
 
-def versions(system: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the first line that each of a system folder's tools says of its version; those that are there."""
+def versions(environment: Mapping[str, str], tools: Iterable[str] = _TOOLS) -> dict[str, str]:
+    """Return the first line that each of the tools on the search path says of its version; those that are there."""
     running = {}
-    for name in _TOOLS:
+    for name in tools:
         with suppress(OSError):
             running[name] = subprocess.Popen(
-                (str(system / name), "--version"),
+                (name, "--version"),
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

@@ -24,6 +24,7 @@ from buildthrough.builders.permissions import is_readable_by
 from buildthrough.builders.request import BuildRequest
 from buildthrough.builders.sandbox import Limits
 from buildthrough.builders.slot import claim_slots
+from buildthrough.builders.toolchain import find_toolchains
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,6 +41,8 @@ FOLDER = Path(__file__).parents[1] / "packages"
 FIRST_UID = uids.WORKBENCH
 """Of these tests alone, so that they do not count other tests' processes."""
 WHEELS = Path(os.environ.get("BUILDTHROUGH_TEST_WHEELS") or FOLDER.parents[1] / ".cache" / "wheels")
+TOOLCHAIN_WHEELS = WHEELS.with_name("toolchains")
+"""Large ones, for few."""
 LIMITS = Limits(memory_bytes=512 << 20, disk_bytes=128 << 20, wall_seconds=60, silence_seconds=30)
 
 
@@ -60,13 +63,15 @@ class Asked:
 
     requirements: list[tuple[str, ...]] = field(default_factory=list)
     fault: Exception | None = None
+    wheels: Sequence[Path] = ()
+    """What it answers with; all that lies in the folder if not given."""
 
     async def __call__(self, requirements: Sequence[str], folder: Path) -> None:
         self.requirements.append(tuple(requirements))
         if self.fault is not None:
             raise self.fault
         assert WHEELS.is_dir(), "make install fetches the wheels that tests build with"
-        for wheel in WHEELS.glob("*.whl"):
+        for wheel in self.wheels or WHEELS.glob("*.whl"):
             copy = folder / wheel.name
             shutil.copyfile(wheel, copy)
             copy.chmod(0o600)  # as a temporary file is
@@ -143,6 +148,7 @@ async def _set_up(folder: Path, number: int, make: Callable[[Slot, Path], Sandbo
     discovery = await find_targets(
         named=(), search_path=os.environ["PATH"], is_readable=partial(is_readable_by, uid=slot.uid)
     )
-    kit = await prepare_kit(folder=folder / "kit", discovery=discovery, uid=slot.uid)
+    toolchains = await find_toolchains((), os.environ["PATH"])
+    kit = await prepare_kit(folder=folder / "kit", discovery=discovery, uid=slot.uid, toolchains=toolchains)
     (folder / "hidden").mkdir()
     return Workbench(folder=folder, kit=kit, sandbox=make(slot, folder / "hidden"))

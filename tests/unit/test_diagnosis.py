@@ -75,7 +75,8 @@ TELLING = [
     ("network.denied", "OSError: [Errno 97] Address family not supported by protocol"),
     ("network.denied", "fatal: unable to access 'https://example.org/x.git/': Could not resolve host: example.org"),
     ("network.denied", "go: example.org/x@v1.0: dial tcp: lookup example.org: no such host"),
-    ("network.denied", "error: failed to get `serde` as a dependency of package `demo v0.1.0`"),
+    ("network.crates", "error: failed to get `serde` as a dependency of package `demo v0.1.0`"),
+    ("network.crates", "error: no matching package named `pyo3` found"),
     (
         "incompatible.python",
         "RuntimeError: Cannot install on Python version 3.11.2; only versions >=3.6,<3.10 are supported.",

@@ -1,0 +1,3 @@
+def answer():
+    cdef int value = 42
+    return value
