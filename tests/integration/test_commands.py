@@ -264,6 +264,53 @@ def test_what_is_purged_is_what_was_said(home, api, arguments, body):
     assert api.asked[0].body == body
 
 
+POOL = {
+    "state": "open",
+    "slots": 2,
+    "running": 0,
+    "total": {"memory_bytes": 4 << 30, "cpus": 2},
+    "free": {"memory_bytes": 4 << 30, "cpus": 2},
+    "mean_seconds": None,
+    "lock": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "body", "said"),
+    [
+        (["7"], {"build": 7}, "1 build cancelled: 7.\n"),
+        (["--project", "x"], {"project": "x"}, "2 builds cancelled: 7, 8.\n"),
+    ],
+)
+def test_what_is_cancelled_is_what_was_said(home, api, arguments, body, said):
+    made_by_the_server(home)
+    api.answers["POST cancel"] = {"cancelled": [7] if "build" in body else [7, 8]}
+    done = command(home, "cancel", *arguments, "--server", api.url)
+    assert (done.returncode, done.stdout) == (0, said)
+    assert api.asked[0].body == body
+
+
+def test_drain_and_resume_say_how_it_stands(home, api):
+    made_by_the_server(home)
+    api.answers["POST drain"] = POOL | {"state": "draining", "running": 1}
+    api.answers["GET pool"] = POOL | {"state": "drained"}
+    api.answers["POST resume"] = POOL
+    done = command(home, "drain", "--server", api.url)
+    assert (done.returncode, done.stdout) == (0, "No more builds are started; those that run now (1) go on.\n")
+    done = command(home, "drain", "--wait", "--server", api.url)
+    assert (done.returncode, done.stdout) == (0, "No more builds are started, and none runs.\n")
+    done = command(home, "resume", "--server", api.url)
+    assert (done.returncode, done.stdout) == (0, "Builds are started again; there are 2 slots.\n")
+
+
+def test_a_wait_for_a_drain_ends_where_somebody_resumes(home, api):
+    made_by_the_server(home)
+    api.answers["POST drain"] = POOL | {"state": "draining", "running": 1}
+    api.answers["GET pool"] = POOL | {"running": 1}
+    done = command(home, "drain", "--wait", "--server", api.url)
+    assert (done.returncode, done.stdout) == (1, "Builds were resumed meanwhile.\n")
+
+
 def test_targets_and_isolation_are_listed(home, api):
     target = {"target": "cp311-x", "interpreter": "/opt/python", "has_headers": False}
     isolation = {"level": "unprivileged", "minimum": "container", "sentences": ["All holds."]}

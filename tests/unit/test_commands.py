@@ -48,6 +48,24 @@ def test_a_table_is_aligned_and_ends_its_lines():
     assert list(table(("A", "LONG"), [("wide one", "x"), ("a\nb", "")])) == ["A         LONG", "wide one  x", "a\\nb"]
 
 
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"waits": "slot", "position": 3, "estimate_seconds": 40.0}, "waits for its turn, number 3, in about 40.0s"),
+        ({"waits": "budget", "position": 1}, "waits for memory or processors, number 1"),
+        ({"waits": "drain", "position": 2}, "waits for `buildthrough resume`, number 2"),
+        ({"waits": "requirement", "waits_for": 9}, "waits for build 9"),
+        (
+            {"waits": "back-off", "fault": "infra.disk", "line": "No space left."},
+            "is tried again later, after infra.disk: No space left.",
+        ),
+    ],
+)
+def test_a_queued_build_says_what_it_waits_for(told, said):
+    line = rows([{"id": 1, "state": "QUEUED"} | told], NOW)[1]
+    assert line.endswith(f"  {said}")
+
+
 def test_a_build_under_way_shows_its_age_and_what_it_waits_for():
     created, started = NOW - timedelta(minutes=2), NOW - timedelta(seconds=5)
     running = {"id": 1, "state": "RUNNING", "created": created.isoformat(), "started": started.isoformat()}
