@@ -12,6 +12,7 @@ from buildthrough.builders.parallelism import parallelism
 from buildthrough.builders.portable import make_portable
 from buildthrough.builders.recipe_mount import follow
 from buildthrough.builders.sandbox import Mount
+from buildthrough.builders.stages import told
 from buildthrough.builders.wheel import check_wheel
 
 if TYPE_CHECKING:
@@ -91,7 +92,12 @@ async def build_wheel(
         environment={"PATH": kit.build_path(target), **parallelism(limits.cpus)},
     )
     dialogue = Dialogue(stage="unpack", output=built, max_wheel_bytes=max_wheel_bytes, provide=provide)
-    wheel = await converse(sandbox=sandbox, command=command, dialogue=dialogue, log=log)
+    try:
+        wheel = await converse(sandbox=sandbox, command=command, dialogue=dialogue, log=log)
+    finally:
+        stages = dialogue.clock.stop()
+        log.note(told(stages))
+        log.learn(stages=stages)
     if dialogue.told is not None:
         markers = target.interpreter.markers
         python = f"{markers['implementation_name']} {markers['python_full_version']}"

@@ -12,6 +12,7 @@ from buildthrough.builders.exceeded import ended_by, failed_by
 from buildthrough.builders.faults import BuildEnded, InfrastructureFault, PackageFault
 from buildthrough.builders.messages import Entered, Failed, Requires, Told, WheelComes, read_message
 from buildthrough.builders.sandbox import DialogueError
+from buildthrough.builders.stages import StageClock
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -47,6 +48,8 @@ class Dialogue:
         """What the command inside found out for the record."""
         self.is_done = False
         """Whether everything came that was waited for."""
+        self.clock = StageClock()
+        """How long each stage took so far."""
         self._output = output
         self._max_wheel_bytes = max_wheel_bytes
         self._provide = provide
@@ -72,6 +75,7 @@ class Dialogue:
         match read_message(raw):
             case Entered(stage=stage):
                 self.stage = stage
+                self.clock.enter(stage)
             case Requires(requirements=requirements):
                 await self._answer(channel, requirements)
             case Failed() as failed:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from buildthrough.builders.sandbox import Limits
+    from buildthrough.builders.stages import Stages
 
 
 Verdict = Literal["imported", "excused", "failed", "nothing", "unchecked"]
@@ -68,6 +69,8 @@ class BuildFacts:
     """Everything that was in the build environment, by name."""
     toolchain: Mapping[str, str] = field(default_factory=dict)
     """Versions of the interpreter, compilers and tools, by name."""
+    stages: Stages = ()
+    """How long each stage of the last try took."""
     chain: tuple[str, ...] = ()
     """For whose sake it was first started, each ``project==version``, the one that was asked for first."""
     time_cut: datetime | None = None

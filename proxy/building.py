@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
@@ -23,7 +24,7 @@ from buildthrough.proxy.resource import file_resource
 from buildthrough.proxy.sdists import find_sdist, wanted_sdist
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from buildthrough.builders.request import Build
     from buildthrough.builders.rot import Supply
     from buildthrough.builders.sandbox import Limits, Sandbox
+    from buildthrough.builders.stages import Stages
     from buildthrough.builders.target import Target
     from buildthrough.builders.workshop import Workshop
     from buildthrough.proxy.attestation import Attester
@@ -67,8 +69,10 @@ class Building:
         recipes: RecipeBook,
         attester: Attester,
         import_seconds: float = 0,
+        observe_stages: Callable[[Stages], None] = lambda _stages: None,
     ) -> None:
         """``import_seconds`` is the time for the import of a module; 0 imports nothing."""
+        self._observe_stages = observe_stages
         self._mirror = mirror
         self._downloads = downloads
         self._catalog = catalog
@@ -93,6 +97,7 @@ class Building:
 
     async def make(self, build: Build, sandbox: Sandbox, build_log: BuildLog) -> CheckedWheel:
         """Build the wheel of a claimed build. Raise the families of `buildthrough.builders.faults`."""
+        claimed = time.monotonic()
         request = build.request
         kit, target = self._kit, self._targets.get(request.target)
         if kit is None or target is None:
@@ -116,22 +121,26 @@ class Building:
             build_log.note(f"a build requirement of {' -> '.join(build.chain)}")
 
         rule = self._import_rule(target, recipe)
+        self._observe_stages((("fetch", time.monotonic() - claimed),))
 
         async def attempt(supply: Supply, is_second: bool) -> CheckedWheel:
-            return await build_wheel(
-                request=request,
-                sdist=sdist,
-                target=target,
-                sandbox=sandbox,
-                kit=kit,
-                folder=await asyncio.to_thread(_below, folder, "again") if is_second else folder,
-                resolve=supply,
-                limits=self.limits(request),
-                log=build_log,
-                max_wheel_bytes=self._max_wheel_bytes,
-                recipe=recipe,
-                import_rule=rule,
-            )
+            try:
+                return await build_wheel(
+                    request=request,
+                    sdist=sdist,
+                    target=target,
+                    sandbox=sandbox,
+                    kit=kit,
+                    folder=await asyncio.to_thread(_below, folder, "again") if is_second else folder,
+                    resolve=supply,
+                    limits=self.limits(request),
+                    log=build_log,
+                    max_wheel_bytes=self._max_wheel_bytes,
+                    recipe=recipe,
+                    import_rule=rule,
+                )
+            finally:
+                self._observe_stages(build_log.facts.stages)
 
         async def resolve_as_of(
             requirements: Sequence[str], into: Path, moment: datetime | None

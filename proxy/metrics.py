@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 
     from buildthrough.builders.pool_state import PoolState
     from buildthrough.builders.request import Build
+    from buildthrough.builders.stages import Stages
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _WINDOW_SECONDS = 300.0
+_STAGE = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
 _SLOW = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600)
 
 
@@ -116,6 +118,13 @@ class Metrics:
             buckets=_SLOW,
             registry=self.registry,
         )
+        self._stage_seconds = Histogram(
+            "buildthrough_build_stage_seconds",
+            "Time that builds spent in a stage.",
+            ("stage",),
+            buckets=_STAGE,
+            registry=self.registry,
+        )
         self._queue = Gauge(
             "buildthrough_builds_now", "Builds that wait or run now.", ("state",), registry=self.registry
         )
@@ -199,6 +208,11 @@ class Metrics:
         self._builds.labels(build.state.value, build.fault or "").inc()
         if build.started is not None and build.finished is not None:
             self._build_seconds.labels(build.state.value).observe((build.finished - build.started).total_seconds())
+
+    def stages(self, stages: Stages) -> None:
+        """Count how long each stage of a build took."""
+        for stage, seconds in stages:
+            self._stage_seconds.labels(stage).observe(seconds)
 
     def queue(self, *, queued: int, running: int, pool: PoolState) -> None:
         """Set what the queue and the pool hold now."""
