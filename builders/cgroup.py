@@ -97,17 +97,17 @@ class Cgroup:
 
     def usage(self) -> Usage:
         """Read the counters."""
-        peak, kills = (
-            ("memory.max_usage_in_bytes", "memory.oom_control")
-            if self._version == 1
-            else ("memory.peak", "memory.events")
-        )
+        peak = "memory.max_usage_in_bytes" if self._version == 1 else "memory.peak"
         return Usage(
             peak_bytes=_read_number(self._memory / peak),
-            oom_kills=_read_key(self._memory / kills, "oom_kill"),
+            oom_kills=self.oom_kills(),
             refused_forks=_read_key(self._pids / "pids.events", "max"),
             cpu_seconds=self.cpu_seconds(),
         )
+
+    def oom_kills(self) -> int:
+        """Return how many of its processes were killed for memory so far."""
+        return _read_key(self._memory / ("memory.oom_control" if self._version == 1 else "memory.events"), "oom_kill")
 
     def cpu_seconds(self) -> float | None:
         """Return the processor time that was used so far, None where no controller counts it."""

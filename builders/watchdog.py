@@ -83,8 +83,8 @@ class Watchdog:
                 self.peak_bytes = max(self.peak_bytes, use.memory_bytes)
                 self.peak_tasks = max(self.peak_tasks, use.tasks)
         self.cpu_seconds = max(self.cpu_seconds, counted)
-        if self.peak_bytes > self._limits.memory_bytes:
-            return "memory"
+        if self.peak_bytes > self._limits.memory_bytes or (self._cgroup is not None and self._cgroup.oom_kills()):
+            return "memory"  # what has lost a process to it may wait for that one for ever
         if self.cpu_seconds > self._limits.cpu_seconds:
             return "cpu"
         return "inodes" if self.inodes(root) > self._limits.inodes else None

@@ -1,4 +1,4 @@
-"""Cases 1 to 18 of docs/hostile-sdists.md and some beyond: one real sdist tries all, its wheel tells what came of it."""
+"""Cases 1 to 18 of docs/hostile-sdists.md and some beyond: one real sdist tries all, its wheel tells what came."""
 
 from __future__ import annotations
 

