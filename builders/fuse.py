@@ -41,6 +41,9 @@ _BLAMES = {
     "infra.no-target": Blame.BUILD,
     "infra.queue-full": Blame.BUILD,
     "infra.worker-lost": Blame.BUILD,
+    # What runs inside may bring these about on purpose: a hostile sdist must not keep others from being built.
+    "infra.driver": Blame.BUILD,
+    "infra.remains": Blame.BUILD,  # and its slot takes no other build
 }
 _ADVICE = {
     "infra.disk": "Make room on the disks of the data folder and of build.work_dir",

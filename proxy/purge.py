@@ -79,7 +79,7 @@ async def purge(
     """
     selection = _checked(selection)
     wheels = [wheel for wheel in await catalog.all_wheels() if _means(selection, wheel, wheel.filename)]
-    builds = _scope(selection, wheels, await queue.active(project=selection.project))
+    builds = _scope(selection, wheels, await queue.active(project=_project(selection)))
     not_asked: tuple[str, ...] = ()
     if selection.yanked:
         projects = {wheel.project for wheel in wheels} | {build.request.project for build in builds}
@@ -122,6 +122,14 @@ def _checked(selection: Selection) -> Selection:
         file=file,
         yanked=selection.yanked,
     )
+
+
+def _project(selection: Selection) -> str | None:
+    """Return the project that a selection is of, so that not each build of a long queue is looked at."""
+    if selection.project is not None or selection.file is None:
+        return selection.project
+    identity = wheel_identity(selection.file)
+    return None if identity is None else identity[0]
 
 
 def _means(selection: Selection, of: BuiltWheel | BuildRequest, filename: str | None = None) -> bool:

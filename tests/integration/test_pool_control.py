@@ -121,6 +121,24 @@ async def test_an_upstream_that_is_down_ends_nothing(pypi, demo, tmp_path):
         assert (await until(site, number, "RUNNING"))["fault"] is None
 
 
+async def test_builds_wait_for_an_upstream_that_is_down_and_are_not_charged(pypi, demo, tmp_path):
+    async with serving(pypi.simple, tmp_path, building=busy()) as site:
+        await site.operate("/api/v1/drain", {})
+        number = await ask_for(site)
+        pypi.stop()
+        await site.operate("/api/v1/resume", {})
+        async with asyncio.timeout(20):
+            while (build := (await site.ask(f"/api/v1/builds/{number}")).json)["fault"] is None:
+                await asyncio.sleep(0.02)
+        assert (build["state"], build["fault"], build["attempts"], build["waits"]) == (
+            "QUEUED",
+            "infra.upstream",
+            0,
+            "back-off",
+        )
+        assert (await site.ask("/api/v1/pool")).json["state"] == "open"
+
+
 async def test_a_yank_that_is_undone_lets_the_next_miss_build_again(pypi, demo, tmp_path):
     async with serving(pypi.simple, tmp_path, building=busy()) as site:
         await site.page("demo")

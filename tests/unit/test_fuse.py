@@ -37,6 +37,8 @@ LOCKING = [(name, SANDBOX) for name in "abcab"]
         ("infra.upstream", Blame.UPSTREAM),
         ("infra.index", Blame.UPSTREAM),
         ("infra.no-target", Blame.BUILD),
+        ("infra.driver", Blame.BUILD),
+        ("infra.remains", Blame.BUILD),
         ("infra.sandbox", Blame.POOL),
         ("infra.disk", Blame.POOL),
         ("infra.internal", Blame.POOL),
