@@ -4,7 +4,8 @@ Packages that pass ``-march=native`` mean the machine that installs them. A whee
 the builder's processor end a program with SIGILL; auditwheel cannot see them. So the flag is taken out.
 
 Folders inside have the same names in every build, but those that backends make below /tmp. Where a compiler is run in
-one, its name is kept out of debug information and ``__FILE__``.
+one, its name is kept out of debug information and ``__FILE__``; so is the folder that all others lie in where there are
+no namespaces.
 """
 
 from __future__ import annotations
@@ -32,8 +33,11 @@ case " $* " in
 esac
 case $#:$PWD in
     0:* | 1:*) ;;
-    *:/tmp/*) set -- "-ffile-prefix-map=$PWD=." "$@" ;;
+    *:"$BUILDTHROUGH_SCRATCH"/tmp/*) set -- "-ffile-prefix-map=$PWD=." "$@" ;;
 esac
+if [ -n "$BUILDTHROUGH_SCRATCH" ] && [ $# -gt 1 ]; then
+    set -- "-ffile-prefix-map=$BUILDTHROUGH_SCRATCH=" "$@"
+fi
 exec {compiler} "$@"
 """
 

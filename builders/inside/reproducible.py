@@ -46,7 +46,10 @@ class _Names(object):
             place = os.getcwd()
         except OSError:
             place = ""
-        self._seed = repr(([word for word in words if "/tmp/" not in word], place)).encode("utf-8", "replace")
+        root = os.environ.get("BUILDTHROUGH_SCRATCH") or "//"
+        words = [word.replace(root, "") for word in words]
+        words = [word for word in words if "/tmp/" not in word]
+        self._seed = repr((words, place.replace(root, ""))).encode("utf-8", "replace")
         self._count = itertools.count()
         self._hash = hashlib.sha256
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _TOOLS = ("cc", "c++", "gfortran", "clang", "ld", "rustc", "cargo", "cmake", "ninja", "make")
-_SECONDS = 10
+_SECONDS = 5
+"""For all of them together: the record does without one that is slower."""
 
 
 def versions(environment: Mapping[str, str], tools: Iterable[str] = _TOOLS) -> dict[str, str]:
@@ -26,9 +28,10 @@ def versions(environment: Mapping[str, str], tools: Iterable[str] = _TOOLS) -> d
                 stderr=subprocess.DEVNULL,
             )
     found = {}
+    deadline = time.monotonic() + _SECONDS
     for name, process in running.items():
         try:
-            said, _ = process.communicate(timeout=_SECONDS)
+            said, _ = process.communicate(timeout=max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

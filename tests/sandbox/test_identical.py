@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import gzip
 import io
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.fakes.sdists import MTIME
 from tests.sandbox.workbench import Workbench, package, workbench
+
+from buildthrough.builders.landlock import LandlockSandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,11 +40,11 @@ async def test_what_differs_by_nature_is_the_same_each_time(
     benches: tuple[Workbench, Workbench], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sdist = package("differs-by-nature")
-    first = await benches[0].build(sdist)
+    first = await benches[0].build(sdist, wall_seconds=150)
     monkeypatch.setenv("TZ", "Asia/Kathmandu")
     monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
     monkeypatch.setenv("PYTHONHASHSEED", "random")
-    second = await benches[1].build(sdist)
+    second = await benches[1].build(sdist, wall_seconds=150)
 
     one, two = contents(first), contents(second)
     assert {name: data for name, data in one.items() if two.get(name) != data} == {}
@@ -53,6 +56,18 @@ async def test_what_differs_by_nature_is_the_same_each_time(
         names = archive.namelist()
         assert names[-1].endswith(".dist-info/RECORD")
         assert [name for name in names if ".dist-info/" not in name] == sorted(set(names) - set(names[-3:]))
+
+
+def test_without_namespaces_debug_information_is_the_same() -> None:
+    """There paths differ by nature: what is compiled does not tell them."""
+    found = []
+    for slot in (0, 1):
+        with workbench(slot=slot, make=LandlockSandbox) as bench:
+            found.append(contents(asyncio.run(bench.build(package("differs-by-nature"), wall_seconds=150))))
+    one, two = found
+    assert one["sample/facts.txt"] != two["sample/facts.txt"]
+    for name in ("sample/0/libsample.a", "sample/1/libsample.a"):
+        assert one[name] == two[name]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +86,7 @@ async def test_builds_are_told_the_time_of_the_newest_file(
             new.addfile(member, old.extractfile(member))
     sdist = dataclasses.replace(plain, data=gzip.compress(packed.getvalue()))
 
-    wheel = await benches[0].build(sdist)
+    wheel = await benches[0].build(sdist, wall_seconds=150)
 
     date = datetime.fromtimestamp(epoch, UTC)
     assert f"source date: {date:%Y-%m-%d %H:%M:%S} UTC" in contents(wheel)["sample/facts.txt"].decode()
