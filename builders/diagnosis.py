@@ -29,6 +29,10 @@ _TOOL = (
 _SURE, _HINT, _BROAD = 0, 1, 2
 """How much a line says: a fatal error with its cause; a probe that failed, perhaps harmlessly; an error alone."""
 _RULES: tuple[tuple[str, int, str], ...] = (
+    # numpy's C API and names of another age. Before capi: Py also begins what is numpy's.
+    ("rot.numpy", _SURE, r"error: .{0,120}PyArray_Descr.{0,60}no member named .?(?:subarray|elsize|fields|names|c_metadata|alignment)\b"),
+    ("rot.numpy", _SURE, r"error: .{0,60}\b(?:NPY|PyArray|PyUFunc)_\w{1,60}\W{1,4}(?:undeclared|was not declared)"),
+    ("rot.numpy", _SURE, r"module 'numpy' has no attribute '\w{1,40}'|`np\.\w{1,30}` was (?:a deprecated alias|removed in the NumPy)"),
     # The C API of another Python. Before syslib.header: the header that is missing is Python's own.
     ("capi", _SURE, rf"fatal error: '?{_PYTHON_HEADER}'?(?:: No such file| file not found)"),
     ("capi", _SURE, r"error: .{0,120}no member named .?(?:ob_digit|tp_print|f_code|f_lasti|f_back|f_localsplus|cframe)\b"),
@@ -42,7 +46,16 @@ _RULES: tuple[tuple[str, int, str], ...] = (
     ("refused.deliberate", _SURE, r"(?i)package is (?:deprecated|obsolete|a placeholder)\b.{0,60}\b(?:use|install) |_INSTALL=True to avoid this error"),
     ("refused.deliberate", _SURE, r"(?i)(?:this|the) (?:package|project|name) .{0,40}(?:was |has been |is )?(?:renamed to|superseded by|replaced by|not meant to be installed)"),
     # Build tools that are newer than the package.
+    ("incompatible.python", _SURE, r"No module named '?distutils\.command\.bdist_(?:wininst|msi)\b"),  # gone with 3.10 and 3.13
     ("rot.setuptools", _SURE, r"setup command: use_2to3 is invalid"),
+    ("rot.setuptools", _SURE, r"Multiple top-level (?:packages|modules) discovered in a flat-layout"),
+    ("rot.setuptools", _SURE, r"InvalidVersion: Invalid version|error in .{1,80} setup command: .{1,160} valid project/version requirement"),
+    ("rot.setuptools", _SURE, r"invalid pyproject\.toml config|configuration error: `(?:project|tool\.setuptools)\b"),
+    ("rot.setuptools", _SURE, r"object has no attribute '(?:dry_run|_dry_run|convert_2to3_doctests|use_2to3\w{0,30})'"),
+    ("rot.wheel", _SURE, r"No module named 'wheel\.|cannot import name '\w{1,60}' from 'wheel\b"),
+    ("rot.cmake", _SURE, r"Compatibility with CMake < 3\.\d{1,2} has been removed"),
+    ("rot.poetry", _SURE, r"The Poetry configuration is invalid"),
+    ("rot.backend", _SURE, r"cannot import name '\w{1,60}' from '(?:packaging|poetry|flit_core|hatchling|setuptools_scm|jinja2|markupsafe|pybind11|cffi|docutils|toml)\b"),
     ("rot.setuptools", _SURE, r"No module named '?(?:pkg_resources|distutils|setuptools\.[\w.]{1,60}|numpy\.distutils|imp)\b"),
     ("rot.setuptools", _SURE, r"cannot import name '\w{1,60}' from '(?:setuptools|distutils|pkg_resources)\b"),
     ("rot.setuptools", _SURE, r"module '(?:setuptools|distutils|pkg_resources)[\w.]{0,60}' has no attribute"),
@@ -52,6 +65,7 @@ _RULES: tuple[tuple[str, int, str], ...] = (
     ("rot.setuptools", _SURE, r"module 'configparser' has no attribute 'SafeConfigParser'"),
     ("rot.setuptools", _SURE, r"module '(?:inspect|pkgutil|ast|collections)' has no attribute '\w{1,60}'"),
     ("rot.cython", _SURE, r"AttributeError: (?:cython_sources|'\w{1,60}' object has no attribute 'cython_\w{1,30}')|Cython\.Compiler\.Errors\.CompileError"),
+    ("rot.cython", _SURE, r"undeclared name not builtin: \w|No module named 'Cython\.|cannot import name '\w{1,60}' from 'Cython\b"),
     ("rot.cython", _SURE, r"Error compiling Cython file|^(?:Error: )?[\w./+-]{1,200}\.pyx:\d{1,7}:\d{1,7}: (?!warning)\S"),
     # What the kernel refused, in its own words; where nothing better is known of how it ended.
     ("limit.disk", _SURE, r"No space left on device|Disk quota exceeded"),
@@ -106,6 +120,7 @@ _RULES: tuple[tuple[str, int, str], ...] = (
     # What the package did not say that it needs.
     ("deps.undeclared", _BROAD, r"(?:ModuleNotFoundError|ImportError): No module named '?[\w.]{1,120}"),
     ("deps.undeclared", _BROAD, r"(?i)\b(?:cython|numpy|pybind11)\b.{0,30} (?:required|needed|not installed|must be installed)"),
+    ("deps.undeclared", _BROAD, r"Could not find suitable distribution for Requirement\.parse"),
     ("deps.undeclared", _BROAD, r"DistributionNotFound: The '[^']{1,120}' distribution was not found"),
     # The compiler's own verdict, last: nothing above explains it.
     ("compiler", _BROAD, r"^[\w./+-]{1,200}\.\w{1,8}:\d{1,7}(?::\d{1,7})?: (?:fatal )?error\b"),
