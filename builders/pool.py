@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Generic, Self
 from buildthrough.builders.attendance import PURGED, Attendance, L
 from buildthrough.builders.database import utc_now
 from buildthrough.builders.demand import NOTHING, Admission, Demand
-from buildthrough.builders.faults import BuildEnded, Cancelled, PackageFault, SlotFault
-from buildthrough.builders.fuse import Fuse, FusePolicy
+from buildthrough.builders.faults import Cancelled, PackageFault
+from buildthrough.builders.fuse import FusePolicy
+from buildthrough.builders.judgement import Judgement
 from buildthrough.builders.persistence import Persistence
 from buildthrough.builders.pool_state import PoolState
 
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _UNBOUNDED = Demand(memory_bytes=1 << 62, cpus=1 << 20)
-_LATELY = 20
-"""The mean of how long builds take is over about so many of them."""
 
 
 class Pool(Generic[L]):
@@ -58,17 +57,12 @@ class Pool(Generic[L]):
         self._queue = queue
         self._slots = len(sandboxes)
         self._idle = list(sandboxes)
-        self._unsafe: set[int] = set()
-        """Builds that may have left something alive: their slots are not used again."""
         self._total = self._free = total
         self._demand = demand
         self._patience = timedelta(seconds=patience_seconds)
         self._clock = clock
         self._is_draining = is_draining
-        self._fuse = Fuse(policy=policy or FusePolicy())
-        self._rested = clock()
-        """Until when to leave a machine alone on which builds fail, so that it does not use them all up."""
-        self._mean_seconds: float | None = None
+        self._judgement = Judgement(policy or FusePolicy(), clock=clock, changed=self._notify)
         self._stop_seconds = stop_seconds
         self._stopped = asyncio.Event()
         self._changed = asyncio.Event()
@@ -76,7 +70,7 @@ class Pool(Generic[L]):
         self._attendance = Attendance(
             queue,
             work,
-            judge=self._judge,
+            judge=self._judgement.judge,
             stopped=self._stopped,
             persistence=self._persistence,
             beat_seconds=beat_seconds,
@@ -103,8 +97,8 @@ class Pool(Generic[L]):
             total=self._total,
             free=self._free,
             is_draining=self._is_draining,
-            lock=self._fuse.lock,
-            mean_seconds=self._mean_seconds,
+            lock=self._judgement.lock,
+            mean_seconds=self._judgement.mean_seconds,
         )
 
     async def __aenter__(self) -> Self:
@@ -158,8 +152,7 @@ class Pool(Generic[L]):
     def resume(self) -> None:
         """Start builds again, also where faults of ours have locked the pool."""
         self._is_draining = False
-        self._rested = self._clock()
-        self._learn(Fuse(policy=self._fuse.policy))
+        self._judgement.forgive()
 
     async def _dispatch(self) -> None:
         while not self._stopped.is_set():
@@ -182,10 +175,9 @@ class Pool(Generic[L]):
         """Return how long no build may be started, None until something changes; 0 or less where one may."""
         if not self._idle or self._is_draining:
             return None
-        lock = self._fuse.lock
-        if lock is not None and self._running:
+        if self._judgement.lock is not None and self._running:
             return None  # one at a time
-        return ((lock.next_probe if lock is not None else self._rested) - self._clock()).total_seconds()
+        return self._judgement.seconds_to_rest()
 
     async def _claim(self, changed: asyncio.Event) -> Build | None:
         """Wait for a build that fits; None where something changed before, so that all is to be looked at anew."""
@@ -195,7 +187,7 @@ class Pool(Generic[L]):
             demand=self._demand,
             patience=self._patience,
             clock=self._clock,
-            avoid=self._fuse.projects if self._fuse.lock is not None else frozenset(),
+            avoid=self._judgement.suspects,
         )
 
         async def claiming() -> Build | None:
@@ -225,8 +217,7 @@ class Pool(Generic[L]):
                 await self._see_to(build, sandbox, too_big)
             finally:
                 self._free += taken
-                if build.id in self._unsafe:
-                    self._unsafe.discard(build.id)
+                if self._judgement.is_unsafe(build.id):
                     self._slots -= 1
                 else:
                     self._idle.append(sandbox)
@@ -245,31 +236,7 @@ class Pool(Generic[L]):
         else:
             began = self._clock()
             await self._attendance.attend(build, sandbox)
-            self._time((self._clock() - began).total_seconds())
-
-    def _judge(self, build: Build, ended: BuildEnded | None) -> bool:
-        """Learn what the end of a build says of this machine; return whether it is charged to the build."""
-        now = self._clock()
-        if isinstance(ended, SlotFault):
-            self._unsafe.add(build.id)
-            logger.critical("a slot takes no more builds until the server starts again: %s", ended.line)
-        fuse = self._fuse.after(build.request.project, ended, now)
-        charged = ended is None or fuse.charges(build, ended, now)
-        self._rested = now + timedelta(seconds=fuse.rest_seconds)
-        self._learn(fuse)
-        return charged
-
-    def _learn(self, fuse: Fuse) -> None:
-        before, self._fuse = self._fuse, fuse
-        if fuse.lock is not None and before.lock is None:
-            logger.critical("BUILDS ARE LOCKED: %s. %s", fuse.lock.why, fuse.lock.advice)
-        elif fuse.lock is None and before.lock is not None:
-            logger.warning("builds are unlocked")
-        self._notify()
-
-    def _time(self, seconds: float) -> None:
-        share = 1 if self._mean_seconds is None else 1 / _LATELY
-        self._mean_seconds = (self._mean_seconds or 0) * (1 - share) + seconds * share
+            self._judgement.time((self._clock() - began).total_seconds())
 
     def _notify(self) -> None:
         self._changed.set()
