@@ -12,7 +12,7 @@ COPY pyproject.toml hatch_build.py README.md CHANGELOG.md LICENSE ./
 COPY config config
 COPY builders builders
 COPY proxy proxy
-RUN python -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check .
+RUN python -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check '.[sign]'
 
 # The image's Python, its headers and /opt/venv are readable for everybody, as builds under another user need them.
 ENV PATH=/opt/venv/bin:$PATH \

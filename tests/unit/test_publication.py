@@ -77,6 +77,35 @@ async def test_other_bytes_under_a_known_name_get_the_next_build_tag(site, work)
     assert [path.name for path in work.iterdir()] == [wheel.filename]
 
 
+async def test_a_rebuild_that_gives_the_newest_bytes_again_gets_no_other_name(site, work):
+    other = {"docopt.py": "other = 1\n"}
+    first = await publish_one(site, checked(work))
+    second = await publish_one(site, checked(work, files=other))
+    third = await publish_one(site, checked(work, files=other))
+    assert (third.filename, third.sha256) == (second.filename, second.sha256)
+    again = await publish_one(site, checked(work))
+    assert (again.filename, again.sha256) == (first.filename, first.sha256)
+    assert [path.name for path in work.iterdir()] == [first.filename]
+    assert await site.digests() == {first.sha256, second.sha256, first.metadata_sha256}
+
+
+async def test_provenance_speaks_of_the_name_that_is_published(site, work):
+    await publish_one(site, checked(work))
+    await site.queue.submit(a_request(), again=True)
+    build, wheel, told = await site.queue.claim(), checked(work, files={"docopt.py": "other = 1\n"}), []
+
+    def provenance(named, finished):
+        told.append((named.filename, named.sha256, finished))
+        return b"{}"
+
+    record = await publish(
+        build, wheel, None, blobs=site.blobs, catalog=site.catalog, provenance=provenance, clock=Clock()
+    )
+    assert told == [(record.filename, record.sha256, record.created)]
+    assert record.filename == "docopt-0.6.2-1-py3-none-any.whl"
+    assert await content(site, record.provenance_sha256) == b"{}"
+
+
 async def test_a_name_stays_taken_after_a_purge(site, work):
     first = await publish_one(site, checked(work))
     audit = AuditRecord(at=Clock().now, action="purge", detail="{}")
