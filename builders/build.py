@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from buildthrough.builders.canonical import canonical
 from buildthrough.builders.dialogue import Dialogue, converse, lend_files, lend_folder
 from buildthrough.builders.import_check import check_import
+from buildthrough.builders.inspection import inspect_wheel
 from buildthrough.builders.parallelism import parallelism
 from buildthrough.builders.portable import make_portable
 from buildthrough.builders.recipe_mount import follow
@@ -127,6 +128,7 @@ async def build_wheel(
     log.note(f"{checked.filename} (sha256 {checked.sha256}, {checked.size} bytes)")
     for warning in checked.warnings:
         log.note(f"warning: {warning}")
+    await asyncio.to_thread(inspect_wheel, checked, project=request.project, root=target.root, log=log)
     if import_rule is not None:
         await check_import(
             checked,

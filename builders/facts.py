@@ -53,6 +53,44 @@ class ImportCheck:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AbiClaim:
+    """What a wheel said of CPython's stable ABI, and what is true of it: the tags that it has now."""
+
+    claimed: str
+    """Interpreter and ABI tags, such as ``cp37-abi3``."""
+    true: str
+    because: tuple[str, ...] = ()
+    """Names, with the version that added them where there is one, or files, that the claim does not bear."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraftedLibrary:
+    """A library of the machine that built it, which travels with a wheel."""
+
+    file: str
+    """Where it lies in the wheel."""
+    sha256: str
+    """There: it is changed on the way, at least its name."""
+    soname: str = ""
+    """What it is called on the machine."""
+    source: str = ""
+    """Where it lies on the machine; empty where no file there has the digest that its name tells."""
+    source_sha256: str = ""
+    package: str = ""
+    """Debian package of the source, with ``version``; both empty where that is not known."""
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignFile:
+    """Something in a wheel that does not go with its project's name, and may be in another's way."""
+
+    name: str
+    """The top level, script, or path."""
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BuildFacts:
     """What is known so far. Whoever learns more makes a new one: `buildthrough.builders.build_log.BuildLog.learn`."""
 
@@ -79,3 +117,7 @@ class BuildFacts:
     """What the recipe that applied does, as JSON's types, with its ``digest``; empty where none applied."""
     imported: ImportCheck | None = None
     """None where it did not come to that."""
+    abi3: AbiClaim | None = None
+    """None where the wheel claims nothing of the stable ABI."""
+    grafted: tuple[GraftedLibrary, ...] = ()
+    foreign: tuple[ForeignFile, ...] = ()

@@ -15,6 +15,12 @@ def findings(facts: BuildFacts) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if facts.imported is not None:
         found["imported"] = asdict(facts.imported)
+    if facts.abi3 is not None:
+        found["abi3"] = asdict(facts.abi3)
+    if facts.grafted:
+        found["grafted"] = [asdict(library) for library in facts.grafted]
+    if facts.foreign:
+        found["foreign"] = [asdict(file) for file in facts.foreign]
     return found
 
 

@@ -35,6 +35,7 @@ INSIDE = "/sbx"
 """Where the kit's folder is seen inside."""
 _LIBRARIES = ("build", "pyproject_hooks", "packaging", "auditwheel", "elftools")
 _PROGRAMS = (
+    "abi3",
     "compilers",
     "dialogue",
     "driver",
@@ -46,6 +47,7 @@ _PROGRAMS = (
     "repair",
     "reproducible",
     "room",
+    "stable_abi",
     "toolchain",
     "tools",
     "unpack",

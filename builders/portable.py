@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from buildthrough.builders.build_log import plain_line
 from buildthrough.builders.dialogue import Dialogue, converse, lend_files, lend_folder
+from buildthrough.builders.facts import AbiClaim
 from buildthrough.builders.faults import PackageFault
 from buildthrough.builders.sandbox import Mount
 
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
 
     from buildthrough.builders.build_log import BuildLog
     from buildthrough.builders.kit import Kit
-    from buildthrough.builders.sandbox import Limits, Sandbox
+    from buildthrough.builders.sandbox import Channel, Limits, Sandbox
     from buildthrough.builders.target import Target
 
 _WALL_SECONDS = 300
+_MOST_REASONS, _LONGEST_REASON = 20, 200
 _ANSWERING_TO_LINUX = ("linux_", "manylinux", "musllinux_")
 
 
@@ -51,7 +53,14 @@ async def make_portable(
     await asyncio.to_thread(lend_files, wheel.parent)
     inside = f"/in/{wheel.name}"
     environment = target.environment
-    plan = {"wheel": inside, "system": environment.system, "arch": environment.arch, "library": kit.library}
+    plan = {
+        "wheel": inside,
+        "system": environment.system,
+        "arch": environment.arch,
+        "library": kit.library,
+        "interpreter": environment.interpreter,
+        "abi": environment.abi,
+    }
     command = kit.command(
         "repair",
         plan,
@@ -60,8 +69,10 @@ async def make_portable(
         mounts=(Mount(source=wheel, target=inside),),
         environment={"PATH": kit.tool_path},
     )
-    dialogue = Dialogue(stage="repair", output=repaired, max_wheel_bytes=max_wheel_bytes)
-    return await converse(sandbox=sandbox, command=command, dialogue=dialogue, log=log)
+    dialogue = _RepairDialogue(stage="repair", output=repaired, max_wheel_bytes=max_wheel_bytes)
+    made = await converse(sandbox=sandbox, command=command, dialogue=dialogue, log=log)
+    log.learn(abi3=dialogue.claim)
+    return made
 
 
 def needs_repair(filename: str) -> bool:
@@ -75,3 +86,20 @@ def needs_repair(filename: str) -> bool:
     if all(platform.startswith(_ANSWERING_TO_LINUX) for platform in platforms):
         return True
     raise PackageFault("repair", "output.bad-tags", plain_line(f"the wheel is for {', '.join(sorted(platforms))}"))
+
+
+class _RepairDialogue(Dialogue):
+    """Takes what is said of the stable ABI, beside the wheel."""
+
+    claim: AbiClaim | None = None
+
+    async def hear(self, channel: Channel, raw: dict[str, Any]) -> bool:
+        match raw:
+            case {"t": "abi3", "claimed": str() as claimed, "true": str() as true, "because": list() as because}:
+                told = tuple(plain_line(str(each), _LONGEST_REASON) for each in because[:_MOST_REASONS])
+                self.claim = AbiClaim(
+                    claimed=plain_line(claimed, _LONGEST_REASON), true=plain_line(true, _LONGEST_REASON), because=told
+                )
+                return False
+            case _:
+                return await super().hear(channel, raw)

@@ -39,7 +39,6 @@ _TAG = re.compile(r"\w+(?:\.\w+)*-\w+(?:\.\w+)*-\w+(?:\.\w+)*", re.ASCII)
 _TAGS = 1000
 _SPECIFIERS = re.compile(r"[A-Za-z0-9.,<>=!~*+_ -]{0,1000}")
 _SCHEMES = frozenset({"purelib", "platlib", "headers", "scripts", "data"})
-_SHADOWED = frozenset({"pip", "setuptools", "pkg_resources", "wheel", "_distutils_hack"})
 _WHEEL_BYTES, _RECORD_BYTES = 1 << 16, 32 << 20
 _ELF_BYTES, _ELF_MEMORY = 4, 64 << 20
 
@@ -102,7 +101,7 @@ def check_wheel(
         size=size,
         metadata=metadata,
         requires_python=requires_python,
-        warnings=(*warnings, *more, *odd, *_oddities(files, info, name.project)),
+        warnings=(*warnings, *more, *odd),
         files=tuple(sorted(files)),
     )
 
@@ -266,28 +265,6 @@ def _check_binaries(elves: Mapping[str, Elf], name: _Name, info: str, *, purelib
         if concrete and in_purelib:
             raise refusal("purelib", f"{quoted(path)} is machine code where only pure Python may be")
     check_platform(elves, name.platforms)
-
-
-def _oddities(files: Mapping[str, Entry], info: str, project: str) -> list[str]:
-    warnings = []
-    data = info.removesuffix(".dist-info") + ".data"
-    tops = set()
-    for path in files:
-        top, _, rest = path.partition("/")
-        if top == data:
-            key, _, rest = rest.partition("/")
-            if key not in {"purelib", "platlib"}:
-                continue
-            top, _, rest = rest.partition("/")
-        tops.add((top, bool(rest)))
-    for top, is_folder in sorted(tops):
-        if not is_folder and top.endswith(".pth"):
-            warnings.append(f"{quoted(top)} runs at every start of the interpreter")
-        elif not is_folder and top in {"sitecustomize.py", "usercustomize.py"}:
-            warnings.append(f"{top} runs at every start of the interpreter")
-        elif top.removesuffix(".py") in _SHADOWED and project not in _SHADOWED:
-            warnings.append(f"{quoted(top)} replaces the module of another project")
-    return warnings[:50]
 
 
 def _required(files: Mapping[str, Entry], path: str) -> Entry:

@@ -21,6 +21,7 @@ from auditwheel.libc import Libc
 from auditwheel.policy import WheelPolicies
 from auditwheel.wheeltools import InWheelCtx, add_platforms, get_wheel_platforms
 
+from buildthrough.builders.inside.abi3 import check_claim
 from buildthrough.builders.inside.dialogue import Fault, HostLine, blamed_on
 from buildthrough.builders.inside.places import place
 from buildthrough.builders.inside.processes import hide
@@ -45,6 +46,10 @@ class Plan(TypedDict):
     """Kind of the tags to earn: ``manylinux`` or ``musllinux``."""
     arch: str
     library: str
+    interpreter: str
+    """Interpreter tag of the target that it was built for."""
+    abi: str
+    """Its ABI tag."""
 
 
 def main() -> None:
@@ -55,7 +60,8 @@ def main() -> None:
     with host.told_of_faults(), blamed_on("output.bad-archive", "the wheel cannot be read"):
         hide()
         native = f"linux_{plan['arch']}"
-        wheel = _unclaim(Path(plan["wheel"]), native)
+        wheel = _keep_to_abi(Path(plan["wheel"]), plan, host)
+        wheel = _unclaim(wheel, native)
         if _has_binary(wheel):
             wheel = _repair(wheel, f"{plan['system']}_{_NEVER}_{plan['arch']}", plan["library"])
         else:
@@ -63,6 +69,29 @@ def main() -> None:
             wheel = _claim(wheel, _lowest(plan["system"], plan["arch"]), native)
         with wheel.open("rb") as file:
             host.hand_out(wheel.name, file)
+
+
+def _keep_to_abi(wheel: Path, plan: Plan, host: HostLine) -> Path:
+    """Return the wheel with another tag where it says ``abi3`` and does not keep to that, and tell the host."""
+    claim = check_claim(str(wheel), wheel.name, plan["interpreter"], plan["abi"])
+    if claim is None:
+        return wheel
+    host.say("abi3", claimed=claim.claimed, true=claim.true, because=list(claim.because))
+    if claim.true == claim.claimed:
+        return wheel
+    print(f"The backend says {claim.claimed}; it uses {', '.join(claim.because)}: {claim.true} is true.", flush=True)
+    stem, _, _, platforms = wheel.name.removesuffix(".whl").rsplit("-", 3)
+    folder = Path(tempfile.mkdtemp(dir="/build"))
+    renamed = folder / f"{stem}-{claim.true}-{platforms}.whl"
+    with InWheelCtx(wheel) as context:
+        context.out_wheel = renamed
+        found = list(Path(context.path).glob("*.dist-info/WHEEL"))
+        if len(found) != 1:
+            raise Fault("output.bad-archive", "the wheel has no single WHEEL file")
+        lines = [line for line in found[0].read_text().splitlines() if line and not line.startswith("Tag:")]
+        lines += [f"Tag: {claim.true}-{platform}" for platform in platforms.split(".")]
+        found[0].write_text("\n".join(lines) + "\n")
+    return renamed
 
 
 def _unclaim(wheel: Path, native: str) -> Path:

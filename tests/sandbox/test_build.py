@@ -136,6 +136,21 @@ async def test_compiler_builds_for_every_processor_of_the_architecture(bench: Wo
     assert tuned - plain == {b"#define SAID 'a b'"}
 
 
+async def test_files_that_are_in_the_way_of_others_are_told(bench: Workbench) -> None:
+    log = BuildLog()
+
+    await bench.build(package("brings-what-is-anothers"), log=log)
+
+    assert [file.name for file in log.facts.foreign] == [
+        "bin/ls",
+        "lib/python3/site-packages/pip/__init__.py",
+        "numpy",
+        "sample.pth",
+        "tests",
+    ]
+    assert "[warning: numpy: it takes the place of the module of numpy]" in log.text()
+
+
 async def test_daemon_does_not_rewrite_the_wheel(bench: Workbench) -> None:
     assert (await bench.build(package("leaves-a-daemon"))).filename == "sample-1.0-py3-none-any.whl"
 

@@ -283,21 +283,6 @@ def test_zip64(tmp_path: Path) -> None:
     assert check(path)
 
 
-@pytest.mark.parametrize(
-    ("files", "part"),
-    [
-        ({"demo.pth": "import os\n"}, "demo.pth"),
-        ({"demo-1.0.data/purelib/demo.pth": "import os\n"}, "demo.pth"),
-        ({"sitecustomize.py": ""}, "sitecustomize.py"),
-        ({"pip/__init__.py": ""}, "pip"),
-        ({"setuptools.py": ""}, "setuptools.py"),
-    ],
-)
-def test_warns(tmp_path: Path, files: dict[str, str], part: str) -> None:
-    (warning,) = check(make_wheel(tmp_path, files=files)).warnings
-    assert part in warning
-
-
 def test_warns_of_a_malformed_requirement(tmp_path: Path) -> None:
     assert len(check(make_wheel(tmp_path, metadata_extra="Requires-Dist: a b c")).warnings) == 1
 

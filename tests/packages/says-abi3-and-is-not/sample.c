@@ -1,0 +1,10 @@
+#include <Python.h>
+
+static PyObject *make(PyObject *self, PyObject *nothing) {
+    return _PyLong_Copy((PyLongObject *)PyLong_FromLong(1));
+}
+
+static PyMethodDef methods[] = {{"make", make, METH_NOARGS, NULL}, {NULL, NULL, 0, NULL}};
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "sample", NULL, -1, methods};
+
+PyMODINIT_FUNC PyInit_sample(void) { return PyModule_Create(&definition); }
