@@ -6,6 +6,7 @@ Its programs run in the sandbox alone, the Pythons that describe themselves amon
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import platform
 import re
@@ -48,9 +49,18 @@ class Found:
 
 
 async def add_roots(
-    kit: Kit, roots: Iterable[Path], sandbox: Sandbox, *, can_change_root: bool, is_readable: Callable[[Path], bool]
+    kit: Kit,
+    roots: Iterable[Path],
+    sandbox: Sandbox,
+    *,
+    memory: Path,
+    can_change_root: bool,
+    is_readable: Callable[[Path], bool],
 ) -> Kit:
-    """Return the kit with the targets of root file systems; what cannot be used is told in its sentences."""
+    """Return the kit with the targets of root file systems; what cannot be used is told in its sentences.
+
+    What their Pythons said of themselves is kept in the folder ``memory``.
+    """
     targets, sentences = list(kit.targets), list(kit.sentences)
     drivers = dict(kit.roots)
     known = {target.environment: target for target in kit.targets}
@@ -62,7 +72,7 @@ async def add_roots(
             sentences.append(f"{root}: {why}.")
             continue
         try:
-            found = await _find(root, sandbox)
+            found = await _find(root, sandbox, memory)
         except NotUsable as problem:
             sentences.append(str(problem))
             continue
@@ -78,7 +88,7 @@ async def add_roots(
     return replace(kit, targets=tuple(targets), sentences=tuple(sentences), roots=drivers)
 
 
-async def _find(root: Path, sandbox: Sandbox) -> Found:
+async def _find(root: Path, sandbox: Sandbox, memory: Path) -> Found:
     """Ask the Pythons of a root to describe themselves. Raise `NotUsable` where none can be built with."""
     candidates = await asyncio.to_thread(_candidates, root)
     if not candidates:
@@ -87,7 +97,7 @@ async def _find(root: Path, sandbox: Sandbox) -> Found:
     why = ""
     for path in candidates[:_MOST]:
         try:
-            interpreters.append(await _describe(root, path, sandbox))
+            interpreters.append(await _describe(root, path, sandbox, memory))
         except NotUsable as problem:
             why = why or str(problem)
     driver = next((one for one in interpreters if _can_drive(one)), None)
@@ -102,20 +112,43 @@ async def _find(root: Path, sandbox: Sandbox) -> Found:
     return Found(root=root, driver=driver, targets=tuple(targets.values()), tools=tools)
 
 
-async def _describe(root: Path, path: str, sandbox: Sandbox) -> Interpreter:
-    """Run a Python of the root in the sandbox. Raise `NotUsable`."""
+async def _describe(root: Path, path: str, sandbox: Sandbox, memory: Path) -> Interpreter:
+    """Return what a Python of the root says of itself; it is asked once, in the sandbox. Raise `NotUsable`."""
     script = await asyncio.to_thread(_PROBE.read_text)
+    told = await asyncio.to_thread(_remembered, memory, root, path, script)
+    known = await asyncio.to_thread(told.read_text) if told.exists() else None
+    said = known or await _asked(root, path, sandbox, script)
+    try:
+        facts: dict[str, Any] = json.loads(said)
+        interpreter = await asyncio.to_thread(read_facts, facts, Path(path), root)
+    except (ValueError, KeyError, TypeError) as problem:
+        raise NotUsable(f"{root}: {path} does not describe itself: {said[:200]!a}.") from problem
+    if known is None:
+        await asyncio.to_thread(_remember, told, said)
+    return interpreter
+
+
+async def _asked(root: Path, path: str, sandbox: Sandbox, script: str) -> str:
     command = Command(argv=(path, "-I", "-c", script), mounts=(), limits=_LIMITS, root=root)
     try:
         _, ending = await sandbox.run(command, _nothing)
     except InfrastructureFault as fault:
         raise NotUsable(f"{root}: {path} cannot be run in the sandbox ({fault.line}).") from fault
-    told = ending.log.decode("utf-8", "replace").strip().rpartition("\n")[2]
-    try:
-        facts: dict[str, Any] = json.loads(told)
-        return await asyncio.to_thread(read_facts, facts, Path(path), root)
-    except (ValueError, KeyError, TypeError) as problem:
-        raise NotUsable(f"{root}: {path} does not describe itself: {told[:200]!a}.") from problem
+    return ending.log.decode("utf-8", "replace").strip().rpartition("\n")[2]
+
+
+def _remembered(memory: Path, root: Path, path: str, script: str) -> Path:
+    """Return the file that holds what a Python said, while it is the same; under emulation it takes seconds to say."""
+    found = (root / path.lstrip("/")).stat()
+    key = f"{root}\0{path}\0{found.st_size}\0{found.st_mtime_ns}\0{script}"
+    return memory / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+
+
+def _remember(file: Path, said: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_suffix(".part")
+    part.write_text(said)
+    part.replace(file)
 
 
 async def _nothing(_channel: Channel) -> None:

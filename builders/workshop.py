@@ -53,12 +53,14 @@ async def open_workshop(
     interpreters: Sequence[Path],
     search_path: str,
     roots: Sequence[Path] = (),
+    memory: Path | None = None,
     min_isolation: Level,
     toolchains: Sequence[Path] = (),
 ) -> Workshop:
     """Find the interpreters, copy what has to be copied into ``work``, and try what is isolated.
 
-    ``roots`` are folders that hold other distributions, to build for theirs.
+    ``roots`` are folders that hold other distributions, to build for theirs; in the folder ``memory`` is kept what
+    their Pythons say of themselves, so that they are asked once.
     Whatever is missing turns building off and says so in a sentence; nothing is ever built without a sandbox.
     """
     if not enabled:
@@ -80,6 +82,7 @@ async def open_workshop(
             kit,
             roots,
             sandboxes[0],
+            memory=memory or work / "roots",
             can_change_root=isolation.level != "landlock",
             is_readable=partial(is_readable_by, uid=uid),
         )

@@ -30,6 +30,7 @@ async def open_builders(settings: Settings, work: Path) -> Workshop:
         interpreters=tuple(Path(path) for path in build.interpreters),
         search_path=await asyncio.to_thread(_search_path, settings),
         roots=await asyncio.to_thread(_roots, settings),
+        memory=settings.storage.dir / "roots",
         min_isolation=build.min_isolation,
         toolchains=tuple(Path(path) for path in build.toolchains),
     )

@@ -67,6 +67,12 @@ def test_a_wheel_is_built_for_another_distribution_s_python(pypi: FakePyPI, root
         with zipfile.ZipFile(BytesIO(wheel)) as archive:
             assert any(f"cpython-{interpreter.removeprefix('cp')}-" in name for name in archive.namelist())
         server.stop()
+        (remembered,) = (server.data / "roots").iterdir()  # it is not asked again, unless it is another one
+        before = remembered.stat().st_mtime_ns
+        server.start()
+        assert other[0] in server.ask("/api/v1/targets").json["targets"]
+        assert remembered.stat().st_mtime_ns == before
+        server.stop()
     finally:
         server.close()
 
