@@ -17,7 +17,8 @@ RUN python -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir --disab
 # The image's Python, its headers and /opt/venv are readable for everybody, as builds under another user need them.
 ENV PATH=/opt/venv/bin:$PATH \
     BUILDTHROUGH_STORAGE__DIR=/var/lib/buildthrough/data
-RUN install --directory --owner buildthrough --group buildthrough --mode 0700 /var/lib/buildthrough/data
+RUN install --directory --owner buildthrough --group buildthrough --mode 0700 /var/lib/buildthrough/data \
+    && install --directory --owner buildthrough --group buildthrough /var/lib/buildthrough/work /run/buildthrough
 USER buildthrough
 WORKDIR /var/lib/buildthrough
 VOLUME /var/lib/buildthrough/data

@@ -48,17 +48,23 @@ async def climb_down(
     for rung in rungs:
         isolation = await rung.make(slot, work).probe()
         if isolation.level != "none":
-            isolation = await _explained(replace(isolation, minimum=minimum), refusals)
+            isolation = judged(await _explained(isolation, refusals), minimum)
             return isolation, rung if isolation.can_build else None
         refusals.append(f"{rung.name}: {'; '.join(isolation.sentences)}")
-    return await _explained(Isolation(level="none", minimum=minimum, sentences=()), refusals), None
+    return judged(await _explained(Isolation(level="none", sentences=()), refusals), minimum), None
+
+
+def judged(isolation: Isolation, minimum: Level) -> Isolation:
+    """Return it with the lowest level at which anything may be built, and a sentence where that is not reached."""
+    asked = replace(isolation, minimum=minimum)
+    return replace(asked, sentences=(*_verdict(asked), *asked.sentences))
 
 
 async def _explained(isolation: Isolation, refusals: Sequence[str]) -> Isolation:
     """Add why it is not better, and what can be done about it."""
     hints = await asyncio.to_thread(what_to_do) if refusals else ()
     why = (*(f"not {refusal}" for refusal in refusals), *hints)
-    return replace(isolation, sentences=(*_verdict(isolation), *isolation.sentences, *why))
+    return replace(isolation, sentences=(*isolation.sentences, *why))
 
 
 def _verdict(isolation: Isolation) -> tuple[str, ...]:

@@ -117,19 +117,7 @@ class Runner:
             if self._out_of_service is not None:
                 raise SlotFault("infra.remains", f"the slot is out of service: {self._out_of_service.line}")
             stop = asyncio.Event()
-            running = asyncio.create_task(self._run(command, talk, stop))
-            cancelled: asyncio.CancelledError | None = None
-            while not running.done():
-                try:
-                    await asyncio.wait({running})
-                except asyncio.CancelledError as error:  # not handed on: what runs has to clean up
-                    cancelled = error
-                    stop.set()
-            if cancelled is None:
-                return running.result()
-            if not running.cancelled():
-                running.exception()  # seen; the caller has left
-            raise cancelled
+            return await until_done(asyncio.create_task(self._run(command, talk, stop)), stop)
 
     async def _run(
         self, command: Command, talk: Callable[[Channel], Awaitable[T]], stop: asyncio.Event
@@ -163,6 +151,22 @@ class Runner:
             cgroup=None if slot.hierarchy is None else Cgroup(slot.hierarchy, slot.index),
             stop=stop,
         )
+
+
+async def until_done(running: asyncio.Task[T], stop: asyncio.Event) -> T:
+    """Wait for what runs, which cleans up: a caller who is cancelled sets ``stop``, and waits all the same."""
+    cancelled: asyncio.CancelledError | None = None
+    while not running.done():
+        try:
+            await asyncio.wait({running})
+        except asyncio.CancelledError as error:  # not handed on
+            cancelled = error
+            stop.set()
+    if cancelled is None:
+        return running.result()
+    if not running.cancelled():
+        running.exception()  # seen; the caller has left
+    raise cancelled
 
 
 async def _run_in_cgroup(plan: Plan, walls: Walls, talk: Callable[[Channel], Awaitable[T]]) -> tuple[T | None, Ending]:

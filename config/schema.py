@@ -167,6 +167,7 @@ class Build:
     """What is built, and the bounds of one build."""
 
     enabled: bool
+    socket: str
     min_isolation: Literal["full", "unprivileged", "container", "landlock"]
     slots: Annotated[int, Between(1, 1024)]
     wall_seconds: Seconds

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from buildthrough.config.schema import SettingsError
 from buildthrough.proxy.commands import (
     build,
+    builder,
     builds,
     cancel,
     config,
@@ -54,6 +55,7 @@ class Command(Protocol):
 
 COMMANDS: dict[str, Command] = {
     "serve": serve,
+    "builder": builder,
     "build": build,
     "builds": builds,
     "log": log,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from buildthrough.builders.interpreters import managed_folders
+from buildthrough.builders.remote import open_remote_workshop
 from buildthrough.builders.root_folders import folder_of_roots, folders_below
 from buildthrough.builders.workshop import open_workshop
 from buildthrough.proxy import logs
@@ -18,11 +19,33 @@ if TYPE_CHECKING:
 
 log = logs.logger("opening")
 
+_PATIENCE_SECONDS = 10.0
+"""For a builder that is started together with the server."""
+
 
 async def open_builders(settings: Settings, work: Path) -> Workshop:
-    """Find out what can be built here, and say it in the log."""
+    """Find out what can be built here, or by the builder that the settings name, and say it in the log."""
     build = settings.build
-    workshop = await open_workshop(
+    if build.enabled and build.socket:
+        workshop = await open_remote_workshop(
+            Path(build.socket), minimum=build.min_isolation, patience_seconds=_PATIENCE_SECONDS
+        )
+    else:
+        workshop = await open_own(settings, work)
+    isolation = workshop.isolation
+    if isolation.can_build:
+        log.info("builds are on", isolation=isolation.level, targets=", ".join(one.slug for one in workshop.targets))
+    else:
+        log.warning("builds are off, everything else works", why="; ".join(isolation.sentences))
+    for sentence in (*isolation.sentences, *workshop.sentences) if isolation.can_build else ():
+        log.debug(sentence)
+    return workshop
+
+
+async def open_own(settings: Settings, work: Path) -> Workshop:
+    """Find out what can be built by this very process."""
+    build = settings.build
+    return await open_workshop(
         work,
         enabled=build.enabled,
         slots=build.slots,
@@ -34,14 +57,6 @@ async def open_builders(settings: Settings, work: Path) -> Workshop:
         min_isolation=build.min_isolation,
         toolchains=tuple(Path(path) for path in build.toolchains),
     )
-    isolation = workshop.isolation
-    if isolation.can_build:
-        log.info("builds are on", isolation=isolation.level, targets=", ".join(one.slug for one in workshop.targets))
-    else:
-        log.warning("builds are off, everything else works", why="; ".join(isolation.sentences))
-    for sentence in (*isolation.sentences, *workshop.sentences) if isolation.can_build else ():
-        log.debug(sentence)
-    return workshop
 
 
 def _roots(settings: Settings) -> tuple[Path, ...]:

@@ -15,8 +15,11 @@ from tests.fakes.sandbox import Exit, FakeSandbox, Hear, Print, Say, SayBytes, S
 
 from buildthrough.builders.bubblewrap import BubblewrapSandbox
 from buildthrough.builders.landlock import LandlockSandbox
-from buildthrough.builders.sandbox import Command, DialogueError, Limits, Mount
+from buildthrough.builders.remote import RemoteSandbox
+from buildthrough.builders.sandbox import Command, DialogueError, Isolation, Limits, Mount
+from buildthrough.builders.service import Service
 from buildthrough.builders.slot import claim_slots
+from buildthrough.builders.workshop import Workshop
 
 FIRST_UID = uids.CONTRACT
 PLAYER = """
@@ -58,7 +61,7 @@ def folder():
         yield Path(name)
 
 
-@pytest.fixture(params=["bubblewrap", "container", "landlock", "fake"])
+@pytest.fixture(params=["bubblewrap", "container", "landlock", "remote", "fake"])
 def perform(request, folder):
     """Run a script of steps with a dialogue on one of the implementations."""
 
@@ -72,6 +75,8 @@ def perform(request, folder):
         if request.param == "fake":
             return await FakeSandbox(tuple(script)).run(command, talk)
         slot = claim_slots(1, first_uid=FIRST_UID)[0]
+        if request.param == "remote":
+            return await by_a_builder(BubblewrapSandbox(slot, folder), folder, command, talk)
         make = {
             "bubblewrap": BubblewrapSandbox,
             "container": partial(BubblewrapSandbox, own_proc=False),
@@ -80,6 +85,14 @@ def perform(request, folder):
         return await make[request.param](slot, folder).run(command, talk)
 
     return perform
+
+
+async def by_a_builder(sandbox, folder, command, talk):
+    """Run a command by a builder that listens on a socket; here it is in the same process."""
+    workshop = Workshop(isolation=Isolation(level="full", sentences=()), kit=None, sandboxes=(sandbox,), sentences=())
+    socket = folder / "socket"
+    async with Service(workshop, shared=folder.parent).listening(socket):
+        return await RemoteSandbox(socket, 0).run(command, talk)
 
 
 def descriptors():

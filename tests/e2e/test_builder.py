@@ -1,0 +1,129 @@
+"""A server whose builds run in a builder of its own: another process, without credentials and without network."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from tests.e2e.server import wait_for
+from tests.fakes import uids
+from tests.fakes.sdists import c_sdist, pure_sdist, slow_sdist
+
+BINARY = ("install", "--only-binary", ":all:")
+
+
+class Builder:
+    """One builder process after another on one socket."""
+
+    def __init__(self, folder: Path, shared: Path) -> None:
+        self.socket = folder / "builder.sock"
+        self.log = folder / "builder.log"
+        (folder / "tmp").mkdir()
+        self.environment = {
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(folder),
+            "TMPDIR": str(folder / "tmp"),
+            "BUILDTHROUGH_BUILD__WORK_DIR": str(shared),
+            "BUILDTHROUGH_BUILD__SLOT_UID_BASE": str(uids.SERVER),
+            "BUILDTHROUGH_BUILD__SLOTS": "1",
+        }
+        for place in (folder, folder / "tmp"):
+            place.chmod(0o755)
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start, and wait until it listens; as root in a network namespace of its own, where nothing is."""
+        alone = ("unshare", "--net", "--") if os.geteuid() == 0 else ()
+        argv = (*alone, sys.executable, "-m", "buildthrough.proxy", "builder", "--socket", str(self.socket))
+        self.socket.unlink(missing_ok=True)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                argv, env=self.environment, cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        wait_for(self._listens, "builder that listens", 60)
+
+    def _listens(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log.read_text()
+        return self.socket.exists()
+
+    def end(self, number: int) -> int:
+        """Send a signal and wait; return the exit code."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        code = self.process.wait(30)
+        self.process = None
+        return code
+
+
+@pytest.fixture
+def pair(servers):
+    """Start a builder, and a server that has it build."""
+    folder = Path(tempfile.mkdtemp(prefix="builder-e2e-"))  # pytest's own is its owner's alone
+    server = servers()
+    builder = Builder(folder, server.temporary)
+    server.environment["BUILDTHROUGH_BUILD__SOCKET"] = str(builder.socket)
+    builder.start()
+    server.start()
+    yield server, builder
+    server.stop()
+    if builder.process is not None:
+        assert builder.end(signal.SIGTERM) == 0, builder.log.read_text()
+        assert not builder.socket.exists()
+    shutil.rmtree(folder)
+
+
+def test_a_miss_is_built_by_the_builder(pypi, pair, clients):
+    server, builder = pair
+    for sdist in (pure_sdist("pure", "1.0"), c_sdist("cext", "2.0")):
+        pypi.add(sdist.project, sdist.filename, sdist.data)
+        done = clients().pip("install", sdist.project, index=server.simple)
+        assert done.returncode == 0, done.stderr
+        build = server.wait_for_build(sdist.project, "SUCCEEDED")
+        client = clients()
+        done = client.pip(*BINARY, sdist.project, index=server.simple)
+        assert done.returncode == 0, done.stderr
+        assert build["wheel"] in done.stdout
+        assert client.check(sdist.project) == "42"
+    told = server.ask("/api/v1/targets").json
+    assert told["isolation"]["level"] in {"full", "unprivileged"}
+    assert told["targets"]
+    assert "isolation=" in builder.log.read_text()
+
+
+def test_a_builder_that_is_killed_costs_one_try(pypi, pair, pip_agent):
+    server, builder = pair
+    sdist = slow_sdist(6, "slow", "1.0")
+    pypi.add("slow", sdist.filename, sdist.data)
+    server.download("slow", sdist.filename, user_agent=pip_agent)
+    server.wait_for_build("slow", "RUNNING")
+    wait_for(builders_processes, "process of the build", 30)
+    builder.end(signal.SIGKILL)
+    wait_for(lambda: not builders_processes(), "end of the build's processes", 15)
+    assert server.ask("/simple/slow/").status == 200
+    server.wait_for_build("slow", "QUEUED", "RUNNING")
+    builder.start()
+    build = server.wait_for_build("slow", "SUCCEEDED")
+    assert build["attempts"] > 1
+
+
+def builders_processes() -> list[int]:
+    """Return the processes of the user that builds."""
+    if os.geteuid() != 0:
+        return []
+    return [
+        int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal() and _owner(entry) == uids.SERVER
+    ]
+
+
+def _owner(process: Path) -> int | None:
+    try:
+        return process.stat().st_uid
+    except FileNotFoundError:
+        return None
