@@ -6,14 +6,14 @@ specification, type ``pypi``. What is particular to this program is in ``interna
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from buildthrough.builders.artifact import CheckedWheel
     from buildthrough.builders.facts import BuildFacts, UsedWheel
     from buildthrough.builders.request import Build, BuildRequest
@@ -94,10 +94,10 @@ def plain(value: object) -> Any:  # noqa: ANN401 - what JSON knows
     """Return a value as JSON knows it: records by their fields, in camelCase. Raise TypeError for what has no form."""
     match value:
         case None | bool() | int() | float() | str():
-            return value
+            return str(value) if isinstance(value, float) and not isfinite(value) else value
         case datetime():
             return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-        case dict():
+        case Mapping():
             return {str(key): plain(each) for key, each in value.items()}
         case tuple() | list():
             return [plain(each) for each in value]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import base64
+import importlib
+import inspect
 import json
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -30,8 +34,6 @@ from securesystemslib.dsse import Envelope as OtherEnvelope
 from securesystemslib.signer import SSlibKey
 from tests.fakes.records import a_request, digest
 
-from buildthrough.builders import facts as facts_module
-from buildthrough.builders import sandbox as sandbox_module
 from buildthrough.builders.artifact import CheckedWheel
 from buildthrough.builders.facts import BuildFacts, UsedWheel
 from buildthrough.builders.provenance import PAYLOAD_TYPE, Builder, plain, statement
@@ -148,11 +150,14 @@ def example(kind, word):
 
 
 def hints_of(kind):
-    import sys
-
-    known = {**vars(sandbox_module), **vars(facts_module), **vars(sys.modules[kind.__module__])}
-    names = {"Mapping": Mapping, "datetime": datetime}
-    return typing.get_type_hints(kind, {**known, **names})
+    """Return the types of a record's fields, also where a module imports them for annotations alone."""
+    module = sys.modules[kind.__module__]
+    known = dict(vars(module))
+    for block in ast.parse(inspect.getsource(module)).body:
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING":
+            for line in block.body:
+                known |= {each.name: getattr(importlib.import_module(line.module), each.name) for each in line.names}
+    return typing.get_type_hints(kind, known)
 
 
 @pytest.mark.parametrize("fact", [each.name for each in fields(BuildFacts)])
@@ -169,6 +174,11 @@ def _leaves(value):
     if isinstance(value, dict):
         return [leaf for pair in value.items() for each in pair[1:] for leaf in _leaves(each)]
     return [leaf for each in value for leaf in _leaves(each)] if isinstance(value, list) else [value]
+
+
+def test_what_json_cannot_say_is_said_as_text():
+    value = {"limits": types.MappingProxyType({"seconds": float("inf")}), "when": NOW, "tags": frozenset("ab")}
+    assert plain(value) == {"limits": {"seconds": "inf"}, "when": "2026-01-02T03:04:05.678000Z", "tags": ["a", "b"]}
 
 
 def test_what_has_no_form_is_refused():
