@@ -9,11 +9,18 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.e2e.server import wait_for
 from tests.fakes import uids
 from tests.fakes.sdists import c_sdist, pure_sdist, slow_sdist
+from tests.sandbox.container import container
+
+from buildthrough.builders import container_profile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 BINARY = ("install", "--only-binary", ":all:")
 
@@ -36,11 +43,12 @@ class Builder:
         for place in (folder, folder / "tmp"):
             place.chmod(0o755)
         self.process: subprocess.Popen[bytes] | None = None
+        self.around: Callable[..., tuple[str, ...]] = _without_network
+        """Puts the command into something."""
 
     def start(self) -> None:
-        """Start, and wait until it listens; as root in a network namespace of its own, where nothing is."""
-        alone = ("unshare", "--net", "--") if os.geteuid() == 0 else ()
-        argv = (*alone, sys.executable, "-m", "buildthrough.proxy", "builder", "--socket", str(self.socket))
+        """Start, and wait until it listens."""
+        argv = self.around(sys.executable, "-m", "buildthrough.proxy", "builder", "--socket", str(self.socket))
         self.socket.unlink(missing_ok=True)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -62,15 +70,18 @@ class Builder:
         return code
 
 
+def _without_network(*argv: str) -> tuple[str, ...]:
+    """Give it a network namespace of its own, where nothing is; only root can."""
+    return ("unshare", "--net", "--", *argv) if os.geteuid() == 0 else argv
+
+
 @pytest.fixture
 def pair(servers):
-    """Start a builder, and a server that has it build."""
+    """Make a builder, and a server that has it build; neither is started yet."""
     folder = Path(tempfile.mkdtemp(prefix="builder-e2e-"))  # pytest's own is its owner's alone
     server = servers()
     builder = Builder(folder, server.temporary)
     server.environment["BUILDTHROUGH_BUILD__SOCKET"] = str(builder.socket)
-    builder.start()
-    server.start()
     yield server, builder
     server.stop()
     if builder.process is not None:
@@ -81,6 +92,8 @@ def pair(servers):
 
 def test_a_miss_is_built_by_the_builder(pypi, pair, clients):
     server, builder = pair
+    builder.start()
+    server.start()
     for sdist in (pure_sdist("pure", "1.0"), c_sdist("cext", "2.0")):
         pypi.add(sdist.project, sdist.filename, sdist.data)
         done = clients().pip("install", sdist.project, index=server.simple)
@@ -99,6 +112,8 @@ def test_a_miss_is_built_by_the_builder(pypi, pair, clients):
 
 def test_a_builder_that_is_killed_costs_one_try(pypi, pair, pip_agent):
     server, builder = pair
+    builder.start()
+    server.start()
     sdist = slow_sdist(6, "slow", "1.0")
     pypi.add("slow", sdist.filename, sdist.data)
     server.download("slow", sdist.filename, user_agent=pip_agent)
@@ -111,6 +126,28 @@ def test_a_builder_that_is_killed_costs_one_try(pypi, pair, pip_agent):
     builder.start()
     build = server.wait_for_build("slow", "SUCCEEDED")
     assert build["attempts"] > 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="runc is started as root")
+def test_the_builder_runs_in_a_container(pypi, pair, clients):
+    """The shape of compose.yaml: no network, no capability, our system call profile, an ordinary user."""
+    server, builder = pair
+    sdist = c_sdist("cext", "2.0")
+    pypi.add(sdist.project, sdist.filename, sdist.data)
+    with container(seccomp=container_profile.profile(), masked=False) as bundle:
+        builder.socket.parent.chmod(0o777)
+        bundle.share(builder.socket.parent)
+        bundle.share(server.temporary)
+        bundle.environment["BUILDTHROUGH_BUILD__WORK_DIR"] = str(server.temporary)
+        builder.around = bundle.command
+        builder.start()
+        server.start()
+        assert clients().pip("install", "cext", index=server.simple).returncode == 0
+        build = server.wait_for_build("cext", "SUCCEEDED")
+        assert "manylinux" in build["wheel"]
+        assert server.ask("/api/v1/targets").json["isolation"]["level"] == "unprivileged"
+        server.stop()
+        assert builder.end(signal.SIGTERM) == 0, builder.log.read_text()
 
 
 def builders_processes() -> list[int]:

@@ -67,15 +67,31 @@ class Bundle:
         self.seccomp = seccomp
         self.masked = masked
         self.uid = uid
+        self.environment: dict[str, str] = {}
         self.mounts = [*_system(), *_lent(Path(sys.base_prefix), ROOT, Path(sys.prefix))]
 
     async def run(self, *argv: str) -> subprocess.CompletedProcess[str]:
         """Run a command in a container of its own until it ends."""
-        name = f"buildthrough-test-{uuid.uuid4().hex[:12]}"
-        await asyncio.to_thread(self._lay_out, argv)
-        command = ("runc", "--root", str(self.folder / "state"), "run", "--bundle", str(self.folder), name)
         return await asyncio.to_thread(
-            subprocess.run, command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=240, check=False
+            subprocess.run,
+            self.command(*argv),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+
+    def command(self, *argv: str) -> tuple[str, ...]:
+        """Lay everything out, and return what runs a command in a container of its own. Signals are handed on."""
+        self._lay_out(argv)
+        name = f"buildthrough-test-{uuid.uuid4().hex[:12]}"
+        return ("runc", "--root", str(self.folder / "state"), "run", "--bundle", str(self.folder), name)
+
+    def share(self, folder: Path) -> None:
+        """Show a folder of the host at its own place; it can be written to."""
+        self.mounts.append(
+            {"destination": str(folder), "type": "bind", "source": str(folder), "options": ["rbind", "rw", "nosuid"]}
         )
 
     def _lay_out(self, argv: tuple[str, ...]) -> None:
@@ -108,7 +124,8 @@ class Bundle:
             "process": {
                 "user": {"uid": self.uid, "gid": self.uid},
                 "args": list(argv),
-                "env": ["PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "PYTHONDONTWRITEBYTECODE=1"],
+                "env": ["PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "PYTHONDONTWRITEBYTECODE=1"]
+                + [f"{name}={value}" for name, value in self.environment.items()],
                 "cwd": str(ROOT),
                 "capabilities": {"bounding": []},
                 "noNewPrivileges": True,
