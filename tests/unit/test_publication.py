@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.fakes.publishing import KILLED, checked, open_site
+from tests.fakes.publishing import KILLED, PROVENANCE, checked, open_site
 from tests.fakes.records import CP312, Clock, a_request
 
 from buildthrough.builders.faults import Cancelled, InfrastructureFault
@@ -199,22 +199,25 @@ def die(folder, what, step):
     return ended.returncode == KILLED
 
 
-@pytest.mark.parametrize("step", range(4))
+@pytest.mark.parametrize("step", range(5))
 async def test_a_death_before_any_step_of_a_publication(tmp_path, step):
-    assert die(tmp_path, "publish", step) is (step < 3)
+    assert die(tmp_path, "publish", step) is (step < 4)
     async with open_site(tmp_path) as site:
         wheels = await site.catalog.wheels("docopt")
         [build] = await site.queue.list()
-        if step < 3:
+        if step < 4:
             assert (wheels, build.state) == ((), BuildState.RUNNING)
             assert await clean_up(site.catalog, site.blobs) == step
             assert await site.digests() == set()
             await site.queue.recover()
             again = checked(tmp_path / "work")
             claimed = await site.queue.claim()
-            wheels = (await publish(claimed, again, None, blobs=site.blobs, catalog=site.catalog),)
+            provenance = lambda *_: PROVENANCE  # noqa: E731 - no more than that
+            record = await publish(claimed, again, None, blobs=site.blobs, catalog=site.catalog, provenance=provenance)
+            wheels = (record,)
         assert await clean_up(site.catalog, site.blobs) == 0
-        assert {wheels[0].sha256, wheels[0].metadata_sha256} == await site.digests()
+        assert set(wheels[0].digests) == await site.digests()
+        assert wheels[0].provenance_sha256 == hashlib.sha256(PROVENANCE).hexdigest()
         assert (await site.queue.get(build.id)).state is BuildState.SUCCEEDED
 
 
