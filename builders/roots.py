@@ -61,9 +61,9 @@ async def add_roots(
 
     What their Pythons said of themselves is kept in the folder ``memory``.
     """
-    targets, sentences = list(kit.targets), list(kit.sentences)
+    sentences = list(kit.sentences)
     drivers = dict(kit.roots)
-    known = {target.environment: target for target in kit.targets}
+    targets = {target.environment: target for target in kit.targets}
     for root in roots:
         why = "" if can_change_root else "builds cannot see another root file system at this level of isolation"
         if not why and not is_readable(root / "usr"):
@@ -76,16 +76,17 @@ async def add_roots(
         except NotUsable as problem:
             sentences.append(str(problem))
             continue
+        drivers[root] = found
         for target in found.targets:
-            if target.environment in known:
-                other = known[target.environment]
-                where = other.root or other.interpreter.executable
-                sentences.append(f"{root}: {target.slug} is left out, since {where} is for the same environment.")
+            other = targets.get(target.environment)
+            if other is not None and other.root is not None:
+                sentences.append(f"{root}: {target.slug} is left out, since {other.root} is for the same environment.")
                 continue
-            known[target.environment] = target
-            targets.append(target)
-            drivers[root] = found
-    return replace(kit, targets=tuple(targets), sentences=tuple(sentences), roots=drivers)
+            if other is not None:
+                here = other.interpreter.executable
+                sentences.append(f"{target.slug}: {root} is built in, in the place of {here} of this machine.")
+            targets[target.environment] = target
+    return replace(kit, targets=tuple(targets.values()), sentences=tuple(sentences), roots=drivers)
 
 
 async def _find(root: Path, sandbox: Sandbox, memory: Path) -> Found:

@@ -34,6 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--arch", help="for another processor, in Debian's name: arm64; needs qemu-user-static")
     create.add_argument("--mirror", help="where its packages come from; by default this machine's own mirror")
     create.add_argument("--include", action="append", default=[], metavar="PACKAGE", help="one more; repeatable")
+    create.add_argument(
+        "--with-recipes", action="store_true", help="also every package that a recipe says its project needs"
+    )
     for action in (create, actions.add_parser("list", help="list them")):
         options.add_settings(action)
     remove = actions.add_parser("remove", help="remove one")
@@ -80,7 +83,7 @@ def _create(arguments: argparse.Namespace, folder: Path) -> None:
     try:
         argv = debootstrap.command_line(
             program=program, suite=arguments.suite, mirror=mirror, folder=part, arch=arguments.arch,
-            packages=arguments.include,
+            packages=[*arguments.include, *(_of_recipes(arguments) if arguments.with_recipes else ())],
         )  # fmt: skip
         _carry_out(argv, arguments.name)
         if machine != platform.machine():
@@ -93,6 +96,14 @@ def _create(arguments: argparse.Namespace, folder: Path) -> None:
     for parent in (folder.parent, part):
         parent.chmod(0o755)  # the users that build have to get there
     part.rename(folder)
+
+
+def _of_recipes(arguments: argparse.Namespace) -> list[str]:
+    """Return the system packages of all recipes. Raise `SettingsError` for a recipe that is none."""
+    from buildthrough.config.recipe_files import load_recipes  # noqa: PLC0415 - other commands start without it
+
+    book = load_recipes(options.settings_of(arguments).settings.build.recipes)
+    return sorted({package for recipe in (*book.shipped, *book.own) for package in recipe.system_packages})
 
 
 def _carry_out(argv: Sequence[str], name: str) -> None:
