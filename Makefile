@@ -105,8 +105,18 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(ARGS)
 
 # Needs PyPI; an hour. What builds, and why the rest does not: docs/build-yield.md
-yield: $(VENV)/.dev
+yield: $(VENV)/.dev .cache/bench/root/.made
 	$(BIN)/python -m bench.yields --write $(ARGS)
+
+# What the server builds in: this distribution, with the libraries that recipes name.
+.cache/bench/root/.made: $(wildcard config/recipes/*.toml)
+	@scripts/system-packages $(BIN)/python debootstrap:debootstrap
+	@mkdir -p $(@D)
+	@if [ "$$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi; \
+	$$sudo $(BIN)/buildthrough target remove same --data-dir $(@D)/data 2>/dev/null || true; \
+	$$sudo $(BIN)/buildthrough target create same --suite "$$(. /etc/os-release && echo $$VERSION_CODENAME)" \
+	    --with-recipes --data-dir $(@D)/data
+	@touch $@
 
 clean:
 	rm -rf $(VENV) .editable .cache .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RESULTS = CACHE / "yield.json"
+BUILDER = CACHE / "root" / "data-targets" / "same"
+"""The root file system that `make yield` makes; without it, builds see this machine's own libraries."""
 PAGE = ROOT / "docs" / "build-yield.md"
 
 
@@ -55,7 +57,12 @@ def main(arguments: list[str]) -> int:
 
 
 def _measured(rows: list[corpus.Row], *, plain: bool, twice: bool, at_once: int) -> list[Outcome]:
-    server = Server(None, network=True, environment={"PATH": os.environ["PATH"]})
+    environment = {
+        "PATH": os.environ["PATH"],
+        "BUILDTHROUGH_BUILD__VERSION_MANAGERS": "false",  # the system's Python is the one that is compared
+        **({"BUILDTHROUGH_BUILD__ROOTS": f'["{BUILDER}"]'} if BUILDER.is_dir() else {}),
+    }
+    server = Server(None, network=True, environment=environment)
     try:
         server.start()
         port = urlsplit(server.url).port
