@@ -10,9 +10,12 @@ BuildEnded
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from buildthrough.builders.build_log import plain_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Stage = Literal[
     "fetch", "unpack", "plan", "requires", "install", "metadata", "build", "collect", "repair", "check", "publish"
@@ -34,6 +37,8 @@ class PackageFault(BuildEnded):
         self.stage: Stage = stage
         self.kind = kind
         """Dotted class such as ``syslib.header``, ``limit.time``, ``output.bad-record``."""
+        self.wheel: Path | None = None
+        """What was built all the same, in the build's own folder."""
 
 
 class InfrastructureFault(BuildEnded):

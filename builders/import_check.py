@@ -92,7 +92,9 @@ async def check_import(
     log.note(sentence(found))
     for one in found.modules:
         if one.kind and not one.excused:
-            raise PackageFault("check", one.kind, plain_line(f"import {one.module}: {one.line}"))
+            refusal = PackageFault("check", one.kind, plain_line(f"import {one.module}: {one.line}"))
+            refusal.wheel = wheel.path
+            raise refusal
 
 
 async def _resolve(

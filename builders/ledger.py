@@ -16,7 +16,7 @@ from buildthrough.builders.priority import Priority, rank
 from buildthrough.builders.request import TRANSITIONS, Build, BuildRequest, BuildState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from sqlalchemy import Connection, RowMapping
@@ -53,6 +53,8 @@ builds = Table(
     Column("root", Integer),
     Column("chain", Text),  # a JSON list of strings
     Column("findings", Text),
+    Column("unlisted", Text),  # a wheel that was built and is for nobody but the operator
+    Column("unlisted_sha256", String(64)),
     sqlite_autoincrement=True,  # a build's number is never given again
 )
 
@@ -141,11 +143,8 @@ def move(connection: Connection, build: Build, to: BuildState, **values: Any) ->
     return read(row)
 
 
-def mark(
-    connection: Connection, build: int, *, time_cut: datetime | None = None, findings: str | None = None
-) -> list[Build]:
+def mark(connection: Connection, build: int, values: Mapping[str, Any]) -> list[Build]:
     """Note of a RUNNING build what is not None. Return it, none where it runs no longer."""
-    values = {"time_cut": time_cut, "findings": findings}
     running = (builds.c.id == build) & (builds.c.state == BuildState.RUNNING)
     known = {name: value for name, value in values.items() if value is not None}
     if not known:

@@ -44,7 +44,8 @@ async def make_portable(
 ) -> Path:
     """Return the wheel itself where it is for any platform, else a repaired one, made in a sub-folder.
 
-    Raise `PackageFault` of the stage ``repair``, class ``output.no-manylinux`` where no portable tag is true.
+    Raise `PackageFault` of the stage ``repair``, class ``output.no-manylinux`` where no portable tag is true; it tells
+    the wheel.
     """
     if not needs_repair(wheel.name):
         return wheel
@@ -70,7 +71,11 @@ async def make_portable(
         environment={"PATH": kit.tool_path},
     )
     dialogue = _RepairDialogue(stage="repair", output=repaired, max_wheel_bytes=max_wheel_bytes)
-    made = await converse(sandbox=sandbox, command=command, dialogue=dialogue, log=log)
+    try:
+        made = await converse(sandbox=sandbox, command=command, dialogue=dialogue, log=log)
+    except PackageFault as fault:
+        fault.wheel = wheel if fault.kind == "output.no-manylinux" else None
+        raise
     log.learn(abi3=dialogue.claim)
     return made
 

@@ -73,10 +73,19 @@ class BuildQueue(Protocol):
         """Renew the worker's hold on a build; False where the build is no longer its own (cancelled meanwhile)."""
         ...
 
-    async def mark(self, build: int, *, time_cut: datetime | None = None, findings: str | None = None) -> None:
+    async def mark(
+        self,
+        build: int,
+        *,
+        time_cut: datetime | None = None,
+        findings: str | None = None,
+        unlisted: str | None = None,
+        unlisted_sha256: str | None = None,
+    ) -> None:
         """Note of a RUNNING build that it was tried with an older index, and what the checks of its wheel found.
 
-        What is None stays as it is, and so does a build that runs no longer.
+        ``unlisted`` and its digest are a wheel that it left for its operator alone. What is None stays as it is, and so
+        does a build that runs no longer.
         """
         ...
 
@@ -213,9 +222,23 @@ class SqlQueue:
         found = await self.get(build)
         return found is not None and found.state is BuildState.RUNNING
 
-    async def mark(self, build: int, *, time_cut: datetime | None = None, findings: str | None = None) -> None:
+    async def mark(
+        self,
+        build: int,
+        *,
+        time_cut: datetime | None = None,
+        findings: str | None = None,
+        unlisted: str | None = None,
+        unlisted_sha256: str | None = None,
+    ) -> None:
         """Note what was learnt of a running build, see `BuildQueue.mark`."""
-        await self._apply(lambda connection: ledger.mark(connection, build, time_cut=time_cut, findings=findings))
+        noted = {
+            "time_cut": time_cut,
+            "findings": findings,
+            "unlisted": unlisted,
+            "unlisted_sha256": unlisted_sha256,
+        }
+        await self._apply(lambda connection: ledger.mark(connection, build, noted))
 
     async def settle(self, build: int, ended: BuildEnded, *, log_sha256: str | None, charged: bool = True) -> Build:
         """Record an end without a wheel, see `BuildQueue.settle`. Raise LookupError for an unknown build."""

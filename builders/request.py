@@ -90,5 +90,8 @@ class Build:
     """For whose sake it was first started, each ``project==version``, the root first: `buildthrough.builders.chain`."""
     findings: str | None = None
     """What the checks of its wheel found, as JSON: see `buildthrough.builders.findings`."""
+    unlisted: str | None = None
+    """File name of a wheel that was built but is for nobody: kept for the operator, never listed."""
+    unlisted_sha256: str | None = None
     time_cut: datetime | None = None
     """It was tried once more, with build requirements as of then; for SUCCEEDED, its wheel was built with these."""

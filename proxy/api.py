@@ -18,6 +18,7 @@ from buildthrough.proxy.operator_request import authorize, read_body
 from buildthrough.proxy.pool_api import describe_waiting, notices
 from buildthrough.proxy.purge import Selection
 from buildthrough.proxy.resource import PROVENANCE
+from buildthrough.proxy.transfer import send
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +63,7 @@ class Api:
             web.post("/api/v1/builds", self.request_build),
             web.get("/api/v1/builds/{id}", self.build),
             web.get("/api/v1/builds/{id}/log", self.build_log),
+            web.get("/api/v1/builds/{id}/wheel", self.build_wheel),
             web.get("/api/v1/provenance/{sha256}", self.provenance),
             web.get("/api/v1/key", self.key),
             web.post("/api/v1/purge", self.purge),
@@ -107,6 +109,13 @@ class Api:
         log = await self._operations.build_log(_build_id(request))
         headers = {hdrs.CONTENT_TYPE: "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
         return web.Response(body=log, headers=headers)
+
+    async def build_wheel(self, request: web.Request) -> web.StreamResponse:
+        """Return the wheel that one build left for its operator alone."""
+        authorize(request, self._token)
+        build, blob = await self._operations.unlisted(_build_id(request))
+        headers = {"Content-Disposition": f'attachment; filename="{build.unlisted}"'}
+        return await send(request, blob, sha256=blob.sha256, content_type="application/octet-stream", headers=headers)
 
     async def provenance(self, request: web.Request) -> web.Response:
         """Return the record of how a wheel was built."""
@@ -263,6 +272,7 @@ def describe(build: Build) -> dict[str, Any]:
         "provenance": f"{url}{PROVENANCE}" if url else None,
         "chain": list(build.chain),
         "time_cut": _time(build.time_cut),
+        "unlisted": build.unlisted,
         "findings": json.loads(build.findings) if build.findings else {},
     }
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from packaging.utils import canonicalize_name
 
 from buildthrough.builders.build import build_wheel
-from buildthrough.builders.faults import Cancelled, InfrastructureFault, NeedsBuild
+from buildthrough.builders.faults import Cancelled, InfrastructureFault, NeedsBuild, PackageFault
 from buildthrough.builders.findings import findings_text
 from buildthrough.builders.import_check import ImportRule
 from buildthrough.builders.recipe_mount import bounded, check_skip
@@ -22,6 +22,7 @@ from buildthrough.proxy.own_index import OwnIndex, copy_for_builds
 from buildthrough.proxy.publication import publish
 from buildthrough.proxy.resource import file_resource
 from buildthrough.proxy.sdists import find_sdist, wanted_sdist
+from buildthrough.proxy.unlisted import keep_unlisted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -158,11 +159,25 @@ class Building:
             wheel = await build_or_turn_back(
                 attempt, resolve=resolve_as_of, uploaded=lambda: self._uploaded(request), log=build_log
             )
+        except PackageFault as fault:
+            await self._keep_unlisted(build, fault, build_log)
+            raise
         finally:
             facts = build_log.facts
             await self._queue.mark(build.id, time_cut=facts.time_cut, findings=findings_text(facts))
         await self._still_wanted(request, target)
         return wheel
+
+    async def _keep_unlisted(self, build: Build, fault: PackageFault, build_log: BuildLog) -> None:
+        """Keep what was built all the same, for the operator. Without room for it the build ends as it would."""
+        if fault.wheel is None:
+            return
+        try:
+            await keep_unlisted(build, fault.wheel, blobs=self._built, catalog=self._catalog, queue=self._queue)
+        except StorageFault as full:
+            build_log.note(f"{fault.wheel.name} could not be kept: {full.sentence}")
+        else:
+            build_log.note(f"{fault.wheel.name} is kept for the operator, and listed for nobody")
 
     async def publish(self, build: Build, wheel: CheckedWheel, log_sha256: str, build_log: BuildLog) -> None:
         """Make the wheel visible: bytes, core metadata, provenance and record together, or not at all."""

@@ -15,6 +15,7 @@ from buildthrough.proxy.entry import sdist_identity
 from buildthrough.proxy.errors import BadRequest, Conflict, NotFound, UnknownProject
 from buildthrough.proxy.purge import purge
 from buildthrough.proxy.sdists import find_sdist, wanted_sdist
+from buildthrough.proxy.unlisted import find_unlisted
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from buildthrough.builders.request import Build, BuildState
     from buildthrough.builders.sandbox import Isolation
     from buildthrough.builders.target import Target
-    from buildthrough.proxy.blobs import BlobStore
+    from buildthrough.proxy.blobs import Blob, BlobStore
     from buildthrough.proxy.catalog import Catalog
     from buildthrough.proxy.decisions import Decision, Decisions
     from buildthrough.proxy.entry import ProjectFiles
@@ -104,6 +105,11 @@ class Operations:
         if blob is None:
             raise NotFound(f"The log of build {number} is no longer kept.")
         return await asyncio.to_thread(blob.path.read_bytes)
+
+    async def unlisted(self, number: int) -> tuple[Build, Blob]:
+        """Return a build and the wheel that it left for its operator alone. Raise `NotFound`."""
+        build = await self.build(number)
+        return build, await find_unlisted(build, blobs=self._built)
 
     async def provenance(self, sha256: str) -> bytes:
         """Return the record of how the wheel with this digest was built. Raise `NotFound`."""

@@ -67,6 +67,8 @@ audit_records = Table(
     sqlite_autoincrement=True,
 )
 
+_UNLISTED = 100
+"""So many of the newest wheels that are listed for nobody are kept."""
 _NAMES = tuple(field.name for field in fields(BuiltWheel))
 _DIGESTS = (built_wheels.c.sha256, built_wheels.c.metadata_sha256, built_wheels.c.provenance_sha256)
 _is_kept = built_wheels.c.purged.is_(None)
@@ -187,11 +189,15 @@ def cancel_builds(
 def digests(connection: Connection) -> frozenset[str]:
     """Return the sha256 of all bytes that a record needs: wheels, core metadata, provenance, logs."""
     wheels = kept(connection)
+    has_unlisted = builds.c.unlisted_sha256.is_not(None)
+    newest = select(builds.c.unlisted_sha256).where(has_unlisted).order_by(builds.c.id.desc()).limit(_UNLISTED)
+    unlisted = connection.execute(newest)
     logs = connection.execute(select(builds.c.log_sha256).where(builds.c.log_sha256.is_not(None))).scalars()
     return frozenset(
         (
             *(digest for wheel in wheels for digest in wheel.digests),
             *(log for log in logs if log is not None),
+            *unlisted.scalars(),
         )
     )
 

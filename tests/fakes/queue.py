@@ -103,10 +103,23 @@ class FakeQueue:
     async def beat(self, build: int) -> bool:
         return build in self.builds and self.builds[build].state is BuildState.RUNNING
 
-    async def mark(self, build: int, *, time_cut: datetime | None = None, findings: str | None = None) -> None:
+    async def mark(
+        self,
+        build: int,
+        *,
+        time_cut: datetime | None = None,
+        findings: str | None = None,
+        unlisted: str | None = None,
+        unlisted_sha256: str | None = None,
+    ) -> None:
         found = self._known(build)
         if found.state is BuildState.RUNNING:
-            noted = {"time_cut": time_cut, "findings": findings}
+            noted = {
+                "time_cut": time_cut,
+                "findings": findings,
+                "unlisted": unlisted,
+                "unlisted_sha256": unlisted_sha256,
+            }
             self.store(replace(found, **{name: value for name, value in noted.items() if value is not None}))
 
     async def settle(self, build: int, ended: BuildEnded, *, log_sha256: str | None, charged: bool = True) -> Build:

@@ -96,6 +96,7 @@ async def test_module_that_cannot_be_imported_keeps_its_wheel_from_publication(
     fault = await refused(bench, name)
 
     assert (fault.kind, fault.line) == (kind, line)
+    assert fault.wheel is not None
 
 
 async def test_import_that_does_not_end_is_ended(bench: Workbench) -> None:

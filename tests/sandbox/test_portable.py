@@ -136,3 +136,4 @@ async def test_wheel_that_is_true_of_no_other_machine_is_not_published(bench: Wo
 
     assert (caught.value.stage, caught.value.kind) == ("repair", kind)
     assert caught.value.line
+    assert (caught.value.wheel is not None) == (kind == "output.no-manylinux")
