@@ -37,7 +37,7 @@ async def test_the_operator_alone_gets_it(pypi, tmp_path):
         assert (got.status, got.body) == (200, wheel.read_bytes())
         assert got.headers["Content-Disposition"] == f'attachment; filename="{wheel.name}"'
 
-        assert wheel.name not in (await site.ask("/simple/demo/")).text
+        assert wheel.name.encode() not in (await site.ask("/simple/demo/")).body
         assert (await site.ask(f"/built/demo/{build.unlisted_sha256}/{wheel.name}")).status == 404
         assert await clean_up(site.store.catalog, site.store.built) == 0
 
