@@ -125,6 +125,8 @@ class Building:
         self._observe_stages((("fetch", time.monotonic() - claimed),))
 
         async def attempt(supply: Supply, is_second: bool) -> CheckedWheel:
+            if is_second:
+                await asyncio.to_thread(_clear, folder, sdist)
             try:
                 return await build_wheel(
                     request=request,
@@ -132,7 +134,7 @@ class Building:
                     target=target,
                     sandbox=sandbox,
                     kit=kit,
-                    folder=await asyncio.to_thread(_below, folder, "again") if is_second else folder,
+                    folder=folder,
                     resolve=supply,
                     limits=self.limits(request),
                     log=build_log,
@@ -286,8 +288,8 @@ def _make_afresh(folder: Path) -> None:
     folder.mkdir(mode=0o755, parents=True)
 
 
-def _below(folder: Path, name: str) -> Path:
-    """Make a folder in a build's own."""
-    made = folder / name
-    made.mkdir(mode=0o755)
-    return made
+def _clear(folder: Path, sdist: Path) -> None:
+    """Remove all that a first try left, but the sdist."""
+    for left in folder.iterdir():
+        if left != sdist:
+            shutil.rmtree(left) if left.is_dir() else left.unlink()

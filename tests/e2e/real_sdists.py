@@ -64,6 +64,12 @@ BUILDABLE = (
     _native("pendulum", "2.1.2", None, "poetry-core with a build script, C"),
 )
 
+ROTTEN = (
+    _any("demjson", "2.2.4", "demjson", "asks setuptools for 2to3, which is gone since 58"),
+    _native("pyyaml", "5.4.1", "yaml", "Cython 3 refuses its setup.py"),
+)
+"""Built with the index of their own time alone."""
+
 SLOW = (
     _native("annoy", "1.17.3", "annoy", "C++"),
     _native("thrift", "0.20.0", "thrift.protocol.fastbinary", "C++, optional"),
@@ -78,10 +84,9 @@ SLOW = (
 
 UNBUILDABLE = (
     _fails("pycrypto", "2.6.1", "C of an older Python's API", "capi"),
-    _fails("demjson", "2.2.4", "needs setuptools of 2021", "rot.setuptools"),
-    _fails("stsci.distutils", "0.3.7", "needs pkg_resources", "rot.setuptools"),
+    _fails("stsci.distutils", "0.3.7", "needs pkg_resources, then what Python 3.10 lost", "incompatible.python"),
     _fails("dbus-python", "1.4.0", "meson-python, needs libdbus", "syslib.", lacking="dbus-1"),
-    _fails("sklearn", "0.0.post12", "refuses", "build.failed"),
+    _fails("sklearn", "0.0.post12", "refuses", "refused"),
     _fails("pywinpty", "2.0.10", "maturin; Windows' alone", "syslib.tool", "network.denied"),
     _fails("vllm-nccl-cu12", "2.18.1.0.4.0", "downloads when it is built", "network.denied"),
 )
