@@ -11,6 +11,7 @@ from buildthrough.builders.import_check import check_import
 from buildthrough.builders.inspection import inspect_wheel
 from buildthrough.builders.parallelism import parallelism
 from buildthrough.builders.portable import make_portable
+from buildthrough.builders.profile import ETC_FILES
 from buildthrough.builders.recipe_mount import follow
 from buildthrough.builders.sandbox import Mount
 from buildthrough.builders.stages import told
@@ -79,6 +80,7 @@ async def build_wheel(
         "uv": kit.uv,
         "most_bytes": limits.disk_bytes,
         "recipe": None if instructions is None else instructions.target,
+        "hosts": ETC_FILES["/etc/hosts"].decode(),
     }
     command = kit.command(
         "driver",

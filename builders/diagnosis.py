@@ -26,8 +26,9 @@ _TOOL = (
     r"(?:\w{1,30}[-_]config|pkgconf|cmake|cargo|rustc|gfortran|swig|ninja|meson|make|autoconf|autoreconf|automake|libtoolize"
     r"|bison|flex|nasm|yasm|go|javac?|nvcc|node|npm|git|svn|hg|clang|gcc|g\+\+|cc|patch|perl|protoc|qmake|mpicc)"
 )
-_SURE, _HINT, _BROAD = 0, 1, 2
-"""How much a line says: a fatal error with its cause; a probe that failed, perhaps harmlessly; an error alone."""
+_SURE, _HINT, _BROAD, _TRACE = 0, 1, 2, 3
+"""How much a line says: a fatal error with its cause; a probe that failed, perhaps harmlessly; an error alone; what the
+driver saw besides, which explains a failure that nothing else does."""
 _RULES: tuple[tuple[str, int, str], ...] = (
     # numpy's C API and names of another age. Before capi: Py also begins what is numpy's.
     ("rot.numpy", _SURE, r"error: .{0,120}PyArray_Descr.{0,60}no member named .?(?:subarray|elsize|fields|names|c_metadata|alignment)\b"),
@@ -78,6 +79,12 @@ _RULES: tuple[tuple[str, int, str], ...] = (
     ("network.denied", _SURE, r"\[Errno (?:-[23]|97|101|111|113)\]|Connection refused|Network is unreachable|No route to host"),
     ("network.denied", _SURE, r"Address family not supported by protocol|<urlopen error|NewConnectionError|NameResolutionError"),
     ("network.denied", _SURE, r"Max retries exceeded with url|unable to access 'https?:|dial (?:tcp|udp)\b|fetch failed: getaddrinfo"),
+    ("network.denied", _SURE, r"curl: \((?:5|6|7|28)\)|Could not find a suitable TLS CA certificate bundle|fetch failed: getaddrinfo"),
+    ("network.denied", _SURE, r"is the internet available\?|Failed to clone repository: '|error: downloading '|Could not read from remote"),
+    ("network.denied", _SURE, r"\bgetaddrinfo (?:ENOTFOUND|EAI_AGAIN)|npm (?:error|ERR!) (?:code E(?:NOTFOUND|NOTCACHED|AI_AGAIN)|network)"),
+    ("network.denied", _HINT, r"IO::Socket::INET: Bad hostname|TypeError: fetch failed|UnknownHostException"),
+    ("network.denied", _HINT, r"No matching distribution found for |\(from versions: none\)"),
+    ("network.denied", _TRACE, r"^note: a host's name was looked up, and there is no network$"),
     # Crates, which cargo would have to download.
     ("network.crates", _SURE, r"no matching package named `[\w-]{1,80}` found|failed to select a version for the requirement `"),
     ("network.crates", _SURE, r"error: failed to (?:download|get|fetch|load source for) .{0,120}(?:crates|registry|replaced source|dependency|`)"),
@@ -146,8 +153,10 @@ def diagnose(stage: Stage, log: str) -> tuple[str, str]:
     found: dict[int, tuple[str, str]] = {}
     error = last = ""
     for line in _lines(log):
-        last = line
         verdict = _classify(line)
+        if verdict is not None and verdict[1] == _TRACE:
+            line = error or last or line  # noqa: PLW2901 # what failed tells more
+        last = line
         if verdict is not None:
             kind, weight = verdict
             found.setdefault(weight, (kind, line[:_LINE_CHARACTERS]))

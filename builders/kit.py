@@ -40,6 +40,7 @@ _PROGRAMS = (
     "dialogue",
     "driver",
     "imports",
+    "lookups",
     "places",
     "patch",
     "processes",

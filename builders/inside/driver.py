@@ -23,6 +23,7 @@ from packaging.specifiers import SpecifierSet
 
 from buildthrough.builders.inside import compilers
 from buildthrough.builders.inside.dialogue import Fault, HostLine, blamed_on
+from buildthrough.builders.inside.lookups import TRACE, Lookups
 from buildthrough.builders.inside.places import place
 from buildthrough.builders.inside.processes import hide, run
 from buildthrough.builders.inside.recipe import Instructions, read_instructions
@@ -61,6 +62,8 @@ class Plan(TypedDict):
     most_bytes: int
     recipe: str | None
     """The file that `buildthrough.builders.inside.recipe` reads."""
+    hosts: str
+    """What the sandbox's own /etc/hosts holds."""
 
 
 class HookFailed(Exception):
@@ -93,7 +96,7 @@ def _build(plan: Plan, host: HostLine) -> None:
     recipe = read_instructions(plan["recipe"])
     recipe.change(source)
     _check_python(source, plan["python_version"])
-    builder = _read_build_system(source, recipe)
+    builder = _read_build_system(source, partial(_run_hook, recipe, Lookups(plan["hosts"])))
     required = recipe.required(builder.build_system_requires)
     host.enter("requires", ", ".join(required) or "nothing is required")
     host.ask_for(required)
@@ -159,7 +162,7 @@ class _Backend:
             return False
 
 
-def _read_build_system(source: Path, recipe: Instructions) -> ProjectBuilder:
+def _read_build_system(source: Path, runner: Callable[..., None]) -> ProjectBuilder:
     for name, largest in (("pyproject.toml", _LARGEST_PYPROJECT), ("setup.py", None)):
         try:
             found = (source / name).lstat()
@@ -170,7 +173,7 @@ def _read_build_system(source: Path, recipe: Instructions) -> ProjectBuilder:
         if largest is not None and found.st_size > largest:
             raise Fault("source.invalid", f"{name} has {found.st_size} bytes, more than {largest}")
     with blamed_on("source.invalid", "the build system cannot be read"):
-        return ProjectBuilder(str(source), str(_ENV / "bin" / "python"), partial(_run_hook, recipe))
+        return ProjectBuilder(str(source), str(_ENV / "bin" / "python"), runner)
     raise AssertionError("nothing is swallowed there")
 
 
@@ -217,11 +220,18 @@ def _install(plan: Plan, requirements: Sequence[str]) -> None:
 
 
 def _run_hook(
-    recipe: Instructions, cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None
+    recipe: Instructions,
+    lookups: Lookups,
+    cmd: Sequence[str],
+    cwd: str | None = None,
+    extra_environ: Mapping[str, str] | None = None,
 ) -> None:
     """Run a hook, as pyproject_hooks wants it; nothing that it started is alive when its answer is read."""
     environment = {**recipe.surround(_environ()), **(extra_environ or {})}
+    lookups.happened()  # what came before is not this hook's
     if code := run(cmd, folder=cwd or str(_ROOT), environment=environment):
+        if lookups.happened():
+            print(TRACE, flush=True)
         raise HookFailed(code)
     answer = Path(cmd[-1], "output.json")
     found = answer.lstat()

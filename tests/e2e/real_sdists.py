@@ -61,6 +61,7 @@ BUILDABLE = (
     _native("netifaces", "0.11.0", "netifaces", "C, probes the system with a compiler"),
     _native("mmh3", "3.0.0", "mmh3", "C++"),
     _native("cymem", "2.0.6", "cymem.cymem", "Cython at build"),
+    _native("yarl", "1.7.2", "yarl._quoting_c", "C that a recipe has made again by Cython"),
     _native("pendulum", "2.1.2", None, "poetry-core with a build script, C"),
 )
 
@@ -71,6 +72,8 @@ ROTTEN = (
 """Built with the index of their own time alone."""
 
 SLOW = (
+    _native("aiohttp", "3.8.1", None, "C that a recipe has made again by Cython"),
+    _native("pandas", "1.1.5", None, "a recipe with requirements and limits of its own"),
     _native("annoy", "1.17.3", "annoy", "C++"),
     _native("thrift", "0.20.0", "thrift.protocol.fastbinary", "C++, optional"),
     _native("pycosat", "0.6.6", "pycosat", "C"),
@@ -86,7 +89,9 @@ UNBUILDABLE = (
     _fails("pycrypto", "2.6.1", "C of an older Python's API", "capi"),
     _fails("stsci.distutils", "0.3.7", "needs pkg_resources, then what Python 3.10 lost", "incompatible.python"),
     _fails("dbus-python", "1.4.0", "meson-python, needs libdbus", "syslib.", lacking="dbus-1"),
-    _fails("sklearn", "0.0.post12", "refuses", "refused"),
-    _fails("pywinpty", "2.0.10", "maturin; Windows' alone", "syslib.tool", "network.denied"),
+    _fails("sklearn", "0.0.post12", "refuses", "skipped.recipe"),
+    _fails("pywinpty", "2.0.10", "maturin; Windows' alone", "skipped.recipe"),
+    _fails("backports.zoneinfo", "0.2.1", "part of this Python", "skipped.recipe"),
+    _fails("tokenizers", "0.12.1", "crates", "network.crates", "syslib.tool"),
     _fails("vllm-nccl-cu12", "2.18.1.0.4.0", "downloads when it is built", "network.denied"),
 )

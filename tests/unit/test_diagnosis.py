@@ -104,6 +104,26 @@ TELLING = [
     ("network.denied", "OSError: [Errno 97] Address family not supported by protocol"),
     ("network.denied", "fatal: unable to access 'https://example.org/x.git/': Could not resolve host: example.org"),
     ("network.denied", "go: example.org/x@v1.0: dial tcp: lookup example.org: no such host"),
+    ("network.denied", "urllib.error.URLError: <urlopen error [Errno -2] Name or service not known>"),
+    ("network.denied", "OSError: [Errno 97] Address family not supported by protocol"),
+    ("network.denied", "curl: (6) Could not resolve host: example.org"),
+    ("network.denied", "curl: (7) Failed to connect to 127.0.0.1 port 80 after 0 ms: Couldn't connect to server"),
+    ("network.denied", "wget: unable to resolve host address \u2018example.org\u2019"),
+    ("network.denied", "Connecting to 127.0.0.1:80... failed: Address family not supported by protocol."),
+    ("network.denied", "ssh: Could not resolve hostname example.org: Name or service not known"),
+    ("network.denied", "ERROR: No matching distribution found for numpy"),
+    (
+        "network.denied",
+        "OSError: Could not find a suitable TLS CA certificate bundle, invalid path: /etc/ssl/certs/ca-certificates.crt",
+    ),
+    ("network.denied", "[cause]: Error: getaddrinfo ENOTFOUND example.org"),
+    ("network.denied", "npm error code ENOTCACHED"),
+    ("network.denied", "Failed to clone repository: 'https://example.org/dep.git'"),
+    (
+        "network.denied",
+        "WARNING: failed to download with error: could not get zzz-1.tar.gz; is the internet available?.",
+    ),
+    ("network.denied", "IO::Socket::INET: Bad hostname 'example.org:80' at -e line 1."),
     ("network.crates", "error: failed to get `serde` as a dependency of package `demo v0.1.0`"),
     ("network.crates", "error: no matching package named `pyo3` found"),
     (
@@ -225,3 +245,11 @@ def test_no_line_takes_long(piece: str) -> None:
     started = time.perf_counter()
     diagnose("build", log)
     assert time.perf_counter() - started < 5
+
+
+def test_what_was_seen_of_the_network_explains_what_nothing_else_does():
+    seen = "note: a host's name was looked up, and there is no network"
+    assert diagnose("build", f"RuntimeError: no model\n{seen}") == ("network.denied", "RuntimeError: no model")
+    assert diagnose("build", f"thinking\n{seen}") == ("network.denied", "thinking")
+    kind, _ = diagnose("build", f"a.c:1:1: fatal error: lber.h: No such file or directory\n{seen}")
+    assert kind == "syslib.header"

@@ -118,7 +118,7 @@ def test_all_that_is_shipped_can_be_used():
     book = load_recipes([])
     assert book.shipped
     assert not book.own
-    assert all(len(recipe.why) > 20 for recipe in book.shipped)
+    assert all(len(recipe.why) > 10 for recipe in book.shipped)
     assert all(recipe.document() for recipe in book.shipped)
 
 
