@@ -75,7 +75,7 @@ scratch = os.environ["BUILDTHROUGH_SCRATCH"]
 for folder in ("/build", "/tmp", "/home/build", "/dev/shm"):
     with open(folder + "/x", "w") as file: file.write("x")
 os.chdir(os.environ["TMPDIR"])
-for deep in range(3000):
+for deep in range(1100):
     os.mkdir("d"); os.chdir("d")
 os.chmod(os.environ["HOME"], 0)
 os.mkfifo("pipe")
