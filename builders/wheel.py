@@ -37,7 +37,8 @@ _FILENAME = re.compile(r"[A-Za-z0-9_.+!-]{1,240}\.whl")
 _WHEEL_LINE = re.compile(r"[A-Za-z][A-Za-z0-9-]*:[ -~]*\r?")
 _TAG = re.compile(r"\w+(?:\.\w+)*-\w+(?:\.\w+)*-\w+(?:\.\w+)*", re.ASCII)
 _TAGS = 1000
-_SPECIFIERS = re.compile(r"[A-Za-z0-9.,<>=!~*+_ -]{0,1000}")
+_SPECIFIER = re.compile(r" ?[<>=!~]{1,3} ?[A-Za-z0-9.*+!_-]+ ?|")
+_LONGEST_SPECIFIERS = 1000
 _SCHEMES = frozenset({"purelib", "platlib", "headers", "scripts", "data"})
 _WHEEL_BYTES, _RECORD_BYTES = 1 << 16, 32 << 20
 _ELF_BYTES, _ELF_MEMORY = 4, 64 << 20
@@ -226,7 +227,7 @@ def _requires_python(text: str | None) -> str | None:
     if text is None:
         return None
     line = " ".join(text.split())
-    if not _SPECIFIERS.fullmatch(line):
+    if len(line) > _LONGEST_SPECIFIERS or not all(_SPECIFIER.fullmatch(part) for part in line.split(",")):
         raise refusal("bad-metadata", "METADATA has a Requires-Python that is absurdly long, or no specifier")
     return line
 

@@ -154,6 +154,23 @@ HOSTILE: dict[str, tuple[str, dict[str, Any]]] = {
     "METADATA with two names": ("bad-metadata", {"metadata_extra": "Name: demo"}),
     "METADATA without its version": ("bad-metadata", {"metadata": b"Name: demo\nVersion: 1.0\n"}),
     "Requires-Python is none": ("bad-metadata", {"requires_python": "three"}),
+    "Requires-Python is markup": ("bad-metadata", {"requires_python": "===<script>"}),
+    "Requires-Python is long": ("bad-metadata", {"requires_python": ",".join([">=3.8"] * 500)}),
+    "Requires-Python has thousands of digits": ("bad-metadata", {"requires_python": ">=" + "9" * 5000}),
+    "a version of thousands of digits": ("bad-metadata", {"metadata": make_metadata(version="1" * 5000)}),
+    "tags that stand for a million": (
+        "tag-mismatch",
+        {"wheel": make_wheel_file("py3-none-any") + b"Tag: " + b"-".join([b".".join([b"a", b"b"] * 50)] * 3) + b"\n"},
+    ),
+    "WHEEL with a line that is no field": ("bad-wheel-file", {"wheel": make_wheel_file() + b"and more\n"}),
+    "duplicate by accents": ("case-duplicate", {"files": {"demo/caf\xe9": "", "demo/cafe\u0301": ""}}),
+    "duplicate by a dot at the end": ("case-duplicate", entry("demo/__init__.py.")),
+    "duplicate by letters that nobody sees": ("case-duplicate", entry("demo/__init__\u3164.py")),
+    "invisible": ("control-character", entry("demo/\u200b.py")),
+    "folders too deep": ("long-path", entry("d/" * 120 + "x")),
+    "two files at one place": ("duplicate", {"files": {"demo/a": "", "demo-1.0.data/purelib/demo/a": ""}}),
+    "a script that climbs": ("script", {"files": {f"{INFO}/entry_points.txt": "[console_scripts]\n../x = a:b\n"}}),
+    "machine code of four bytes": ("bad-elf", {"files": {"demo/x": b"\x7fELF"}}),
 }
 
 
