@@ -99,6 +99,7 @@ def _ending(build: dict[str, Any]) -> str:
         )
     if build.get("fault"):
         why = ": ".join(str(part) for part in (build["fault"], build.get("line")) if part)
+        why += " (its wheel is kept, and listed for nobody)" if build.get("unlisted") else ""
         return f"{_wait(build)}, after {why}" if build.get("waits") else why
     return _wait(build) if build.get("waits") or build.get("waits_for") else "-"
 
