@@ -8,7 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from bench import builds, cold, files, installs, memory, pages, queue
+from bench import builds, cold, files, installs, memory, pages, queue, sandbox
 from bench.peer import CACHE, ROOT
 from bench.report import Report, written
 
@@ -24,6 +24,7 @@ PARTS: dict[str, Callable[..., None]] = {
     "memory": memory.main,
     "builds": builds.main,
     "queue": queue.main,
+    "sandbox": sandbox.main,
 }
 
 
