@@ -7,6 +7,7 @@ them, never a place to fetch something from.
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -202,9 +203,9 @@ def _resolve(
 
 
 async def _fetch(chosen: Sequence[Candidate], index: Index, folder: Path, limits: ResolutionLimits) -> None:
-    """Fetch the wheels, a few at a time, and stop once they are too much together."""
+    """Fetch the wheels, a few at a time; stop once they are too much, together with those of earlier rounds."""
     left = asyncio.Semaphore(_PARALLEL)
-    total = 0
+    total = await asyncio.to_thread(_held, folder, {each.file.filename for each in chosen if each.file is not None})
 
     async def fetch(candidate: Candidate, file: ListedFile) -> None:
         nonlocal total
@@ -217,6 +218,11 @@ async def _fetch(chosen: Sequence[Candidate], index: Index, folder: Path, limits
                 )
 
     await _all(*(fetch(each, each.file) for each in chosen if each.file is not None))
+
+
+def _held(folder: Path, but: Collection[str]) -> int:
+    """Return how many bytes are in a folder already, but for these files."""
+    return sum(entry.stat().st_size for entry in os.scandir(folder) if entry.name not in but)
 
 
 async def _all(*work: Coroutine[Any, Any, T]) -> list[T]:

@@ -248,6 +248,18 @@ async def test_too_large_together(index: FakeIndex, tmp_path: Path) -> None:
     assert caught.value.kind == "limit.disk"
 
 
+async def test_too_large_together_with_what_was_fetched_before(index: FakeIndex, tmp_path: Path) -> None:
+    """A build may ask again and again, for another version each time; the same ones count once."""
+    index.add_wheel("tool", "1.0")
+    limits = ResolutionLimits(total_bytes=100_000)
+    for _ in range(3):
+        await resolve(["tool"], target=TARGET, index=index, folder=tmp_path, limits=limits)
+    (tmp_path / "other.whl").write_bytes(bytes(100_000))
+    with pytest.raises(PackageFault) as caught:
+        await resolve(["tool"], target=TARGET, index=index, folder=tmp_path, limits=limits)
+    assert caught.value.kind == "limit.disk"
+
+
 async def test_too_many_wheels(index: FakeIndex, tmp_path: Path) -> None:
     for number in range(6):
         index.add_wheel(f"x{number}", "1.0", requires=[f"x{number + 1}"] if number < 5 else [])
