@@ -243,7 +243,8 @@ async def test_other_methods_are_refused(idle):
 async def test_targets_and_probes(idle):
     answer = (await idle.ask("/api/v1/targets")).json
     assert [target["target"] for target in answer["targets"]] == [TARGET]
-    assert answer["isolation"]["level"] == "full"
+    assert (answer["isolation"]["level"], answer["isolation"]["minimum"]) == ("full", "landlock")
+    assert b'buildthrough_isolation{level="full"} 1.0' in (await idle.ask("/metrics")).body
     assert (await idle.ask("/health/live")).body == b"alive\n"
     assert (await idle.ask("/health/ready")).body == b"ready\n"
 
