@@ -30,6 +30,15 @@ def bounded(limits: Limits, recipe: Recipe | None) -> Limits:
     return limits if recipe is None else limits.overridden(**recipe.limits)
 
 
+def advised(fault: PackageFault, recipe: Recipe | None) -> PackageFault:
+    """Return a fault for want of something of the system with the Debian packages that the recipe names for it."""
+    if recipe is None or not recipe.system_packages or not fault.kind.startswith("syslib."):
+        return fault
+    return PackageFault(
+        fault.stage, fault.kind, f"{fault.line[:400]} (apt install {' '.join(recipe.system_packages)})"[:500]
+    )
+
+
 async def follow(recipe: Recipe | None, *, folder: Path, log: BuildLog) -> Mount | None:
     """Note what applies, and return what the driver has to be shown of it; None where there is no recipe."""
     if recipe is None:

@@ -13,7 +13,7 @@ from buildthrough.builders.build import build_wheel
 from buildthrough.builders.faults import Cancelled, InfrastructureFault, NeedsBuild, PackageFault
 from buildthrough.builders.findings import findings_text
 from buildthrough.builders.import_check import ImportRule
-from buildthrough.builders.recipe_mount import bounded, check_skip
+from buildthrough.builders.recipe_mount import advised, bounded, check_skip
 from buildthrough.builders.request import BuildRequest
 from buildthrough.builders.requirements import ResolutionLimits, resolve
 from buildthrough.builders.rot import build_or_turn_back
@@ -163,7 +163,7 @@ class Building:
             )
         except PackageFault as fault:
             await self._keep_unlisted(build, fault, build_log)
-            raise
+            raise advised(fault, recipe) from fault
         finally:
             facts = build_log.facts
             await self._queue.mark(build.id, time_cut=facts.time_cut, findings=findings_text(facts))

@@ -10,7 +10,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from buildthrough.builders.database import DatabaseFault
+from buildthrough.builders.packages import missing_packages
 from buildthrough.builders.toolchain import PACKAGES
+from buildthrough.config.recipe_files import load_recipes
 from buildthrough.config.schema import SettingsError
 from buildthrough.proxy import logs
 from buildthrough.proxy.connection import Runner
@@ -24,7 +26,7 @@ from buildthrough.proxy.survey import survey
 from buildthrough.proxy.wiring import assemble
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
+    from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
     from pathlib import Path
 
     from aiohttp import web
@@ -112,7 +114,17 @@ async def _diagnose(settings: Settings) -> tuple[list[str], bool]:
         workshop = await open_builders(settings, work)
     storage = settings.storage
     disk = await asyncio.to_thread(fullness, storage.dir, max_size=storage.max_size, min_free=storage.min_free)
-    return [*_describe(workshop), *await survey(settings), *disk], bool(workshop.targets)
+    recipes = await asyncio.to_thread(load_recipes, settings.build.recipes)
+    lacking = _lacking(await missing_packages((*recipes.shipped, *recipes.own)))
+    return [*_describe(workshop), *lacking, *await survey(settings), *disk], bool(workshop.targets)
+
+
+def _lacking(missing: Mapping[str, Sequence[str]] | None) -> list[str]:
+    """Say which projects want Debian packages that are not here."""
+    if not missing:
+        return []
+    told = [f"    {project}: apt install {' '.join(names)}" for project, names in sorted(missing.items())]
+    return ["recipes name Debian packages that are not installed; to build these projects here", *told]
 
 
 def _tools(workshop: Workshop) -> list[str]:

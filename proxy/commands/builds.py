@@ -94,6 +94,7 @@ def _ending(build: dict[str, Any]) -> str:
             (
                 text(build["wheel"]),
                 f" (time-cut to {cut:%Y-%m-%d})" if cut else "",
+                " (by a recipe)" if build.get("recipe") else "",
                 " (purged)" if build.get("purged") else "",
             )
         )

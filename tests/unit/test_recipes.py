@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
+from buildthrough.builders.faults import PackageFault
+from buildthrough.builders.packages import missing_packages
 from buildthrough.builders.recipe import Recipe, RecipeBook, merge
+from buildthrough.builders.recipe_mount import advised, bounded
 from buildthrough.builders.request import BuildRequest
+from buildthrough.builders.sandbox import Limits
 from buildthrough.config.recipe_files import load_recipes, read_recipes
 from buildthrough.config.schema import SettingsError
 
@@ -193,3 +198,25 @@ def test_a_recipe_makes_another_request():
     }
     assert len(keys) == 3
     assert RecipeBook(own=(recipe(versions=">5", skip="no"),)).identify(request, TARGET).key == request.key
+
+
+def test_a_recipe_has_limits_of_its_own():
+    limits = Limits(wall_seconds=900)
+    assert bounded(limits, None) == limits
+    assert bounded(limits, recipe(limits={"wall_seconds": 5400})) == replace(limits, wall_seconds=5400)
+
+
+def test_what_the_system_lacks_is_told_with_the_recipes_packages():
+    known = recipe(system_packages=("libpq-dev",))
+    fault = PackageFault("build", "syslib.tool", "Error: pg_config executable not found.")
+    assert advised(fault, known).line == "Error: pg_config executable not found. (apt install libpq-dev)"
+    assert advised(fault, None) is fault
+    other = PackageFault("build", "compiler", "a.c:1:1: error: no")
+    assert advised(other, known) is other
+
+
+@pytest.mark.skipif(shutil.which("dpkg-query") is None, reason="only Debian's own know what is installed")
+async def test_packages_that_are_not_installed_are_found():
+    here = recipe(system_packages=("libc6", "no-such-package-at-all"))
+    assert await missing_packages([here]) == {"sample": ("no-such-package-at-all",)}
+    assert await missing_packages([recipe(system_packages=("dpkg",))]) == {}
