@@ -114,11 +114,11 @@ class Attendance(Generic[L]):
         if isinstance(ended, NeedsBuild):
             ended = await self._wait_for(build, ended)
         if ended is not None:
-            await self._settle(build, ended, log)
+            await self._settle(build, ended, log, charged=self._judge(build, ended))
 
     async def refuse(self, build: Build, fault: PackageFault) -> None:
         """End a claimed build that is not to be started."""
-        await self._settle(build, fault, self._new_log())
+        await self._settle(build, fault, self._new_log(), charged=True)
 
     async def give_back(self, build: Build) -> None:
         """Put a claimed build back as if it had not been started."""
@@ -189,9 +189,8 @@ class Attendance(Generic[L]):
         _tell("build waits for a requirement's", build, waits_for=other.id)
         return None
 
-    async def _settle(self, build: Build, ended: BuildEnded, log: L) -> None:
+    async def _settle(self, build: Build, ended: BuildEnded, log: L, *, charged: bool) -> None:
         log.note(str(ended))
-        charged = self._judge(build, ended)
         sha256: str | None = None
         try:
             sha256 = await self._store_log(log.text().encode())

@@ -11,7 +11,7 @@ from datetime import timedelta
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from buildthrough.builders.faults import Cancelled, InfrastructureFault
+from buildthrough.builders.faults import Cancelled, InfrastructureFault, PackageFault
 from buildthrough.builders.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -104,8 +104,8 @@ class Fuse:
         return self.policy.rest.delay(len(self.strikes) - 1) if len(self.projects) > 1 else 0.0
 
     def after(self, project: str, ended: BuildEnded | None, now: datetime) -> Fuse:
-        """Learn how a build ended; None is a wheel. Whatever is not a fault of ours shows that the machine works."""
-        if isinstance(ended, Cancelled):
+        """Learn how a build ended; None is a wheel. What came out of the sandbox shows that the machine works."""
+        if isinstance(ended, Cancelled) or (isinstance(ended, PackageFault) and _is_before_the_sandbox(ended)):
             return self
         if not isinstance(ended, InfrastructureFault):
             return Fuse(policy=self.policy)
@@ -141,6 +141,10 @@ class Fuse:
                 return now - build.created > self.policy.upstream_patience
             case Blame.POOL:
                 return self.lock is None and len(self.projects) <= 1
+
+
+def _is_before_the_sandbox(fault: PackageFault) -> bool:
+    return fault.stage == "fetch" or fault.kind.partition(".")[0] in {"refused", "recipe"}
 
 
 def _blows(strikes: Sequence[Strike], policy: FusePolicy) -> bool:

@@ -6,7 +6,7 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from buildthrough.builders.faults import SlotFault
+from buildthrough.builders.faults import PackageFault, SlotFault
 from buildthrough.builders.fuse import Fuse
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ class Judgement:
     def judge(self, build: Build, ended: BuildEnded | None) -> bool:
         """Learn how a build ended, None is a wheel; return whether that is charged to the build."""
         now = self._clock()
+        if build.started is not None and (ended is None or isinstance(ended, PackageFault)):
+            self._time((now - build.started).total_seconds())
         if isinstance(ended, SlotFault):
             self._unsafe.add(build.id)
             logger.critical("a slot takes no more builds until the server starts again: %s", ended.line)
@@ -70,16 +72,15 @@ class Judgement:
         self._rested = self._clock()
         self._learn(Fuse(policy=self._fuse.policy))
 
-    def time(self, seconds: float) -> None:
-        """Learn how long a build took."""
-        share = 1 if self.mean_seconds is None else 1 / _LATELY
-        self.mean_seconds = (self.mean_seconds or 0) * (1 - share) + seconds * share
-
     def is_unsafe(self, build: int) -> bool:
         """Whether the slot of a build that has ended is to take no other one; asked once."""
         found = build in self._unsafe
         self._unsafe.discard(build)
         return found
+
+    def _time(self, seconds: float) -> None:
+        share = 1 if self.mean_seconds is None else 1 / _LATELY
+        self.mean_seconds = (self.mean_seconds or 0) * (1 - share) + seconds * share
 
     def _learn(self, fuse: Fuse) -> None:
         before, self._fuse = self._fuse, fuse

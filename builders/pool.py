@@ -234,9 +234,7 @@ class Pool(Generic[L]):
         elif too_big is not None:
             await self._attendance.refuse(build, too_big)
         else:
-            began = self._clock()
             await self._attendance.attend(build, sandbox)
-            self._judgement.time((self._clock() - began).total_seconds())
 
     def _notify(self) -> None:
         self._changed.set()

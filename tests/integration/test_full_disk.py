@@ -20,9 +20,12 @@ from tests.fakes.sandbox import FakeSandbox, Sleep
 from tests.fakes.sdists import pure_sdist
 from tests.integration.assembled import JSON, TARGET, serving, workshop
 
+from buildthrough.builders.build_log import BuildLog
 from buildthrough.builders.faults import InfrastructureFault
+from buildthrough.builders.provenance import Builder
 from buildthrough.builders.recipe import RecipeBook
 from buildthrough.proxy import arrival, downloads, reading
+from buildthrough.proxy.attestation import Attester
 from buildthrough.proxy.blobs import LocalBlobs
 from buildthrough.proxy.building import Building
 from buildthrough.proxy.download import WITHHELD
@@ -163,12 +166,13 @@ async def test_a_build_that_finds_the_disk_full_is_our_failure_and_succeeds_late
         building = Building(
             mirror=None, downloads=None, catalog=records.catalog, built=built, queue=records.queue, workshop=workshop(),
             limits=None, max_wheel_bytes=1 << 20, work=tmp_path, recipes=RecipeBook(),
+            attester=Attester(builder=Builder(versions={}), key=None),
         )  # fmt: skip
         await records.queue.submit(a_request())
         build = await records.queue.claim()
         wheel = checked(tmp_path / "made")
         ballast = fill(disk)
-        for failing in (building.publish(build, wheel, "0" * 64), put_log(built, b"a log" * 1000)):
+        for failing in (building.publish(build, wheel, "0" * 64, BuildLog()), put_log(built, b"a log" * 1000)):
             with pytest.raises(InfrastructureFault) as caught:
                 await failing
             assert caught.value.kind == "infra.disk"
@@ -176,7 +180,7 @@ async def test_a_build_that_finds_the_disk_full_is_our_failure_and_succeeds_late
         assert await records.catalog.all_wheels() == ()
         assert list((disk / "built").rglob("incoming/*")) == []
         ballast.unlink()
-        await building.publish(build, wheel, "0" * 64)
+        await building.publish(build, wheel, "0" * 64, BuildLog())
         assert [one.filename for one in await records.catalog.all_wheels()] == [wheel.filename]
 
 

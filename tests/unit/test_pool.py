@@ -426,6 +426,34 @@ async def test_a_locked_pool_tries_one_build_and_goes_on_where_that_works(house)
         assert pool.state.word == "open"
 
 
+async def test_a_build_that_is_refused_unlocks_nothing(house):
+    await broken(house, 3)
+    house.queue._retry = RetryPolicy(max_attempts=9, first_seconds=0.001, put_off_seconds=0.001)
+    async with house.pool(policy=replace(HASTY, probe=RetryPolicy(first_seconds=0.02, factor=1)), **ROOM) as pool:
+        async with asyncio.timeout(5):
+            while pool.state.word != "locked":
+                await asyncio.sleep(0.002)
+        huge = await house.queue.submit(a_request("huge"))
+        assert (await house.ended(huge.id)).fault == "limit.budget"
+        assert pool.state.word == "locked"
+
+
+async def test_only_builds_that_came_to_their_end_are_timed(house):
+    make, go_on = Stubborn(), asyncio.Event()
+    house.makes |= {"a": make, "b": go_on.wait}
+    first = await house.queue.submit(a_request("a"))
+    second = await house.queue.submit(a_request("b"))
+    async with house.pool() as pool:
+        await make.started.wait()
+        pool.cancel([first.id])
+        await house.ended(first.id)
+        assert pool.state.mean_seconds is None
+        go_on.set()
+        await house.ended(second.id)
+        await asyncio.sleep(0.02)
+        assert pool.state.mean_seconds is not None
+
+
 async def test_an_upstream_that_is_down_locks_nothing_and_builds_wait_for_it(house):
     house.queue._retry = RetryPolicy(max_attempts=1, put_off_seconds=0.005)
     down = [True]
