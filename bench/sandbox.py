@@ -67,7 +67,7 @@ def main(report: Report, *, quick: bool = False) -> None:
 
 def _sandboxed(bench: Workbench, sdist: Sdist) -> float:
     began = time.monotonic()
-    asyncio.run(bench.build(sdist))
+    asyncio.run(bench.build(sdist, wall_seconds=600, silence_seconds=300))
     return time.monotonic() - began
 
 

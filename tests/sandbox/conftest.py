@@ -58,6 +58,8 @@ class Outcome:
     log: str
     seconds: float
     peak_memory_bytes: int | None
+    cpu_seconds: float | None
+    refused_forks: int
 
     @property
     def said(self) -> dict[str, Any]:

@@ -42,6 +42,8 @@ async def run(job: dict) -> dict:
         "log": ending.log.decode("utf-8", "replace"),
         "seconds": ending.seconds,
         "peak_memory_bytes": ending.peak_memory_bytes,
+        "cpu_seconds": ending.cpu_seconds,
+        "refused_forks": ending.refused_forks,
     }
 
 

@@ -114,6 +114,50 @@ except ChildProcessError:
     assert outcome.overrun == "memory"
 
 
+async def test_the_processor_time_of_all_processes_together_is_bounded(inside):
+    script = """
+while True:
+    if os.fork() == 0:
+        begun = time.process_time()
+        while time.process_time() - begun < 0.1: pass
+        os._exit(0)
+    os.wait()
+"""
+    outcome = await inside(script, cpu_seconds=1, wall_seconds=60)
+    assert outcome.overrun == "cpu"
+    assert 1 <= outcome.cpu_seconds < 3
+
+
+async def test_the_number_of_files_is_bounded(inside):
+    script = """
+folders = ("/build", "/tmp", "/home/build", "/dev/shm")
+for number in range(400000):
+    os.close(os.open("%s/%d" % (folders[number % 4], number), os.O_CREAT))
+"""
+    outcome = await inside(script, inodes=4000, wall_seconds=60)
+    assert (outcome.exit_code, outcome.overrun) == (137, "inodes")
+
+
+async def test_it_is_told_whether_processes_were_refused(inside):
+    script = """
+children = 0
+try:
+    while children < int(%d):
+        if os.fork() == 0:
+            time.sleep(60)
+            os._exit(0)
+        children += 1
+except BlockingIOError:
+    say(refused=True)
+time.sleep(0.5)
+"""
+    outcome = await inside(script % 1000, processes=40, wall_seconds=60)
+    assert outcome.said == {"refused": True}
+    assert outcome.refused_forks > 0
+    outcome = await inside(script % 5, processes=40, wall_seconds=60)
+    assert (outcome.messages, outcome.refused_forks) == ([], 0)
+
+
 async def test_nothing_survives_a_supervisor_that_is_killed(inside):
     process = await inside.start(inside.job(BACKGROUND + "time.sleep(60)"))
     while len(inside.survivors()) < 3:  # bwrap, the command and its daemon
