@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from buildthrough.builders.faults import Stage
     from buildthrough.builders.sandbox import Channel, Command, Sandbox
 
+_READ_LINES = 20_000
+"""Of the log's head, and again of its tail, when it is looked for what failed."""
 MOST_ROUNDS = 8
 """How often a command inside may ask for requirements: each time the host resolves them and downloads."""
 
@@ -135,7 +137,10 @@ async def hold_dialogue(*, sandbox: Sandbox, command: Command, dialogue: Dialogu
     if dialogue.ended is not None:
         raise dialogue.ended
     if dialogue.failed is not None:
-        raise _failure(dialogue.failed, text, failed_by(ending, command.limits, dialogue.failed.stage))
+        refused = failed_by(ending, command.limits, dialogue.failed.stage)
+        raise await asyncio.to_thread(
+            _failure, dialogue.failed, text, refused
+        )  # of a long log it takes a while
     if not dialogue.is_done:
         line = f"the driver ended at the stage {dialogue.stage} with exit code {ending.exit_code}, without a word"
         raise InfrastructureFault("infra.driver", line)
@@ -157,10 +162,16 @@ def _failure(failed: Failed, text: str, refused: PackageFault | None) -> BuildEn
     # The sandbox's log may be cut in the middle, or without the stage's own beginning: then all of it has to do.
     _, _, since = text.rpartition(f"==> {failed.stage}: ")
     since, _, _ = since.partition("\n==> ")  # the stage that is to blame need not be the last
-    kind, line = diagnose(failed.stage, since)
+    kind, line = diagnose(failed.stage, _ends_of(since))
     if failed.stage == "install":  # no code of the package ran: its requirements do not fit together, or the target
         kind = "deps.unresolvable"
     return PackageFault(failed.stage, kind, plain_line(line))
+
+
+def _ends_of(text: str) -> str:
+    """Return the text without its middle, where it has far more lines than anybody would read."""
+    lines = text.split("\n")
+    return text if len(lines) <= 2 * _READ_LINES else "\n".join([*lines[:_READ_LINES], *lines[-_READ_LINES:]])
 
 
 def lend_folder(folder: Path) -> None:

@@ -180,6 +180,15 @@ async def test_what_is_no_message_ends_it(tmp_path: Path, said: bytes) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+async def test_a_log_of_a_million_lines_is_read_in_bounded_time_beside_the_event_loop(tmp_path: Path) -> None:
+    begun = time.process_time()
+    flood = Print("==> build: building\n" + "e\n" * 1_000_000 + "fatal error: x.h: No such file or directory\n")
+    end = await ended(tmp_path, flood, fault("hook", "build", ""), Exit(1))
+    assert isinstance(end, PackageFault)
+    assert end.kind == "syslib.header"
+    assert time.process_time() - begun < 4
+
+
 async def test_a_forged_beginning_of_a_stage_changes_the_packages_own_line_only(tmp_path: Path) -> None:
     """Hooks print into the same log as the driver."""
     forged = Print("error: the real one\n==> build: forged\nfatal error: evil.h: No such file or directory\n")
