@@ -185,7 +185,8 @@ def what_to_do(root: Path = Path("/")) -> tuple[str, ...]:
         hints.append("user namespaces are off for ordinary users; run: sysctl -w kernel.unprivileged_userns_clone=1")
     if reads("proc/sys/user/max_user_namespaces") == "0":
         hints.append("user namespaces are off; run: sysctl -w user.max_user_namespaces=10000")
-    if (root / ".dockerenv").exists() or (root / "run/.containerenv").exists():
+    is_filtered = "\nSeccomp:\t2\n" in f"{reads('proc/self/status')}\n"
+    if is_filtered or (root / ".dockerenv").exists() or (root / "run/.containerenv").exists():
         hints.append(
             "in a container, namespaces need a wider system call profile: start it as an ordinary user with "
             "docker run --security-opt seccomp=seccomp-docker.json --security-opt systempaths=unconfined "

@@ -127,6 +127,7 @@ async def _none():
         ("proc/sys/kernel/unprivileged_userns_clone", "0\n", "unprivileged_userns_clone=1"),
         ("proc/sys/user/max_user_namespaces", "0\n", "max_user_namespaces=10000"),
         (".dockerenv", "", "docker run --security-opt"),
+        ("proc/self/status", "Name:\tpython\nSeccomp:\t2\nSeccomp_filters:\t1\n", "docker run --security-opt"),
     ],
 )
 def test_what_refuses_namespaces_is_named(tmp_path, path, content, advice):
