@@ -33,8 +33,12 @@ _RETRY_SECONDS = 0.2
 class RemoteSandbox:
     """One slot of a builder. Opens a connection for each command."""
 
-    def __init__(self, socket: Path, slot: int) -> None:
-        """Reach the builder that listens on ``socket``."""
+    def __init__(self, socket: Path, slot: int, *, level: Level) -> None:
+        """Reach the builder that listens on ``socket``.
+
+        It runs nothing where it isolates at another ``level`` by now: what is built is recorded with this one.
+        """
+        self._level = level
         self._socket = socket
         self._slot = slot
         self._turn = asyncio.Lock()
@@ -57,7 +61,9 @@ class RemoteSandbox:
     ) -> tuple[T | None, Ending]:
         reader, writer = await _connect(self._socket)
         try:
-            await frames.write(writer, {"ask": "run", "slot": self._slot, "command": encode(command)})
+            await frames.write(
+                writer, {"ask": "run", "slot": self._slot, "level": self._level, "command": encode(command)}
+            )
             return await _converse(_Conversation(reader, writer), talk, stop)
         except (Broken, NotAsExpected) as problem:
             raise InfrastructureFault("infra.builder", f"the builder at {self._socket} fails: {problem}") from problem
@@ -92,7 +98,7 @@ async def open_remote_workshop(socket: Path, *, minimum: Level, patience_seconds
     isolation = judged(told.isolation, minimum)
     if not isolation.can_build:
         return Workshop(isolation=isolation, kit=None, sandboxes=(), sentences=told.sentences)
-    sandboxes = tuple(RemoteSandbox(socket, slot) for slot in range(told.slots))
+    sandboxes = tuple(RemoteSandbox(socket, slot, level=isolation.level) for slot in range(told.slots))
     sentences = (f"builds run in a builder of its own, at {socket}", *told.sentences)
     return Workshop(isolation=isolation, kit=told.kit, sandboxes=sandboxes, sentences=sentences)
 

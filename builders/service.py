@@ -72,12 +72,14 @@ class Service:
                     await frames.write(writer, {"description": encode(self._description())})
                 case {"ask": "probe", "slot": int() as slot}:
                     await frames.write(writer, {"isolation": encode(await self._slot(slot).probe())})
-                case {"ask": "run", "slot": int() as slot, "command": dict() as raw}:
+                case {"ask": "run", "slot": int() as slot, "level": str() as level, "command": dict() as raw}:
+                    if level != self._workshop.isolation.level:
+                        _refuse(f"the builder isolates at the level {self._workshop.isolation.level} now, not {level}")
                     command = decode(Command, raw)
                     await asyncio.to_thread(self._check, command)
                     await _Run(self._slot(slot), command, reader, writer).hold()
                 case _:
-                    _refuse()
+                    _refuse("the builder does not know what is asked")
         except NotAsExpected as problem:
             await _tell(writer, InfrastructureFault("infra.builder", str(problem)))
         except InfrastructureFault as fault:
@@ -113,8 +115,8 @@ class Service:
             raise InfrastructureFault("infra.builder", f"the builder has no root file system {command.root}")
 
 
-def _refuse() -> NoReturn:
-    raise InfrastructureFault("infra.builder", "the builder does not know what is asked")
+def _refuse(line: str) -> NoReturn:
+    raise InfrastructureFault("infra.builder", line)
 
 
 def _lent(workshop: Workshop) -> frozenset[Path]:

@@ -92,7 +92,7 @@ async def by_a_builder(sandbox, folder, command, talk):
     workshop = Workshop(isolation=Isolation(level="full", sentences=()), kit=None, sandboxes=(sandbox,), sentences=())
     socket = folder / "socket"
     async with Service(workshop, shared=folder.parent).listening(socket):
-        return await RemoteSandbox(socket, 0).run(command, talk)
+        return await RemoteSandbox(socket, 0, level="full").run(command, talk)
 
 
 def descriptors():

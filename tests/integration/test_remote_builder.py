@@ -81,7 +81,7 @@ async def test_only_what_is_shared_is_lent(folder, source, is_lent):
     fake = FakeSandbox((Say({"n": 1}),))
     asked = command(Mount(source=folder / source, target="/x"))
     async with Service(workshop(fake), shared=folder / "shared").listening(folder / "socket"):
-        sandbox = RemoteSandbox(folder / "socket", 0)
+        sandbox = RemoteSandbox(folder / "socket", 0, level="full")
         if is_lent:
             said, _ = await sandbox.run(asked, collect)
             assert said == [{"n": 1}]
@@ -101,7 +101,7 @@ async def test_a_builder_that_goes_away_is_our_fault(folder):
 
     began = asyncio.Event()
     async with service.listening(folder / "socket"):
-        running = asyncio.create_task(RemoteSandbox(folder / "socket", 0).run(command(), talk))
+        running = asyncio.create_task(RemoteSandbox(folder / "socket", 0, level="full").run(command(), talk))
         await asyncio.wait_for(began.wait(), 10)
     with pytest.raises(InfrastructureFault) as caught:
         await asyncio.wait_for(running, 10)
@@ -120,7 +120,7 @@ async def test_a_server_that_goes_away_ends_its_command(folder):
 
     fake = Watched((Say({"n": 1}), Sleep(60)))
     async with Service(workshop(fake), shared=folder).listening(folder / "socket"):
-        running = asyncio.create_task(RemoteSandbox(folder / "socket", 0).run(command(), collect))
+        running = asyncio.create_task(RemoteSandbox(folder / "socket", 0, level="full").run(command(), collect))
         while not fake.commands:
             await asyncio.sleep(0.01)
         running.cancel()
@@ -136,7 +136,7 @@ async def test_faults_come_back_as_they_are(folder, fault, kind):
 
     async with Service(workshop(Failing()), shared=folder).listening(folder / "socket"):
         with pytest.raises(fault, match="it went wrong") as caught:
-            await RemoteSandbox(folder / "socket", 0).run(command(), collect)
+            await RemoteSandbox(folder / "socket", 0, level="full").run(command(), collect)
     assert (type(caught.value), caught.value.kind) == (fault, kind)
 
 
@@ -163,3 +163,12 @@ async def test_what_is_asked_otherwise_is_refused(folder, question):
         await frames.write(writer, question)
         assert (await frames.read(reader))["fault"] == "infra.builder"
         writer.close()
+
+
+async def test_a_builder_that_isolates_otherwise_than_before_builds_nothing(folder):
+    """What is built is recorded with the level that the builder told at the start."""
+    fake = FakeSandbox()
+    async with Service(workshop(fake), shared=folder).listening(folder / "socket"):
+        with pytest.raises(InfrastructureFault, match="isolates at the level full now, not unprivileged"):
+            await RemoteSandbox(folder / "socket", 0, level="unprivileged").run(command(), collect)
+    assert fake.commands == []
