@@ -144,7 +144,7 @@ class Fuse:
 
 
 def _is_before_the_sandbox(fault: PackageFault) -> bool:
-    return fault.stage == "fetch" or fault.kind.partition(".")[0] in {"refused", "recipe"}
+    return fault.stage == "fetch" or fault.kind.partition(".")[0] == "skipped"
 
 
 def _blows(strikes: Sequence[Strike], policy: FusePolicy) -> bool:

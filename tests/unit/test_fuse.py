@@ -60,7 +60,7 @@ def test_whose_fault_it_is(kind, of):
         ([*LOCKING[:4], ("d", HEADER), LOCKING[4]], False),
         ([*LOCKING[:4], ("d", NeedsBuild("e", "1")), LOCKING[4]], False),
         ([*LOCKING[:4], ("d", YANKED), ("d", OWN), ("d", UPSTREAM), LOCKING[4]], True),
-        ([*LOCKING[:4], ("d", PackageFault("plan", "refused.skip", "skipped")), LOCKING[4]], True),
+        ([*LOCKING[:4], ("d", PackageFault("plan", "skipped.recipe", "no")), LOCKING[4]], True),
         ([(name, UPSTREAM) for name in "abcdefghij" * 9], False),
         ([(name, OWN) for name in "abcdefghij" * 9], False),
     ],
