@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from buildthrough.builders.build_log import plain_line
 from buildthrough.builders.facts import ImportCheck, ImportedModule
 from buildthrough.builders.imports import MOST_MODULES, judge, judge_all, modules_of, sentence
 
@@ -124,3 +127,14 @@ def test_sentence_says_why_nothing_was_imported() -> None:
     assert sentence(ImportCheck(verdict="unchecked", line="so")) == "not imported: so"
     told = ImportCheck(verdict="imported", modules=(ImportedModule(module="a"),))
     assert sentence(told) == "import a: ok"
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(st.sampled_from(["imported", "late", "ended", "type", "line", "missing", "environ"]), st.one_of(
+    st.none(), st.booleans(), st.integers(), st.text(), st.lists(st.text(), max_size=2))))  # fmt: skip
+def test_whatever_a_stranger_says_is_judged(said: dict[str, Any]) -> None:
+    judged = judge({**said, "module": "demo"}, ["demo"])
+
+    if judged is not None:
+        assert judged.line == plain_line(judged.line)
+        assert bool(judged.kind) == bool(judged.line)
