@@ -94,3 +94,18 @@ async def test_a_recipe_that_cannot_be_used_keeps_the_server_from_starting(pypi,
     with pytest.raises(SettingsError, match=r"no key 'skipp'; did you mean skip .*own\.toml, recipe 1 \(demo\)"):
         async with serving(pypi.simple, tmp_path, build__recipes=recipes):
             pass
+
+
+async def test_a_recipe_that_asks_for_more_than_there_is_is_refused_with_a_class(pypi, demo, tmp_path):
+    recipes = tmp_path / "recipes"
+    write(recipes)
+    with (recipes / "own.toml").open("a") as file:
+        file.write('limits = { memory_bytes = "1024 TiB", cpus = 3 }\n')
+    async with serving(
+        pypi.simple, tmp_path, building=workshop(FakeSandbox((Sleep(3600),))), build__recipes=recipes
+    ) as site:
+        await missed(site)
+        (build,) = await ended(site)
+        assert (build["state"], build["fault"], build["stage"]) == ("FAILED", "limit.budget", "plan")
+        assert "3 processors" in build["line"]
+        assert "pool_memory_bytes" in build["advice"]
