@@ -138,9 +138,7 @@ async def hold_dialogue(*, sandbox: Sandbox, command: Command, dialogue: Dialogu
         raise dialogue.ended
     if dialogue.failed is not None:
         refused = failed_by(ending, command.limits, dialogue.failed.stage)
-        raise await asyncio.to_thread(
-            _failure, dialogue.failed, text, refused
-        )  # of a long log it takes a while
+        raise await asyncio.to_thread(_failure, dialogue.failed, text, refused)  # of a long log it takes a while
     if not dialogue.is_done:
         line = f"the driver ended at the stage {dialogue.stage} with exit code {ending.exit_code}, without a word"
         raise InfrastructureFault("infra.driver", line)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 UIDS = range(WORKBENCH, WORKBENCH + 4)
 """Of the builds that are looked after here."""
+PLANTED = ("BUILDTHROUGH_TEST_CANARY", "SECRET_TOKEN", "PIP_INDEX_URL", "UV_INDEX_URL", "SSH_AUTH_SOCK", "NETRC")
+"""Variables that hold the canary."""
 _ADD_KEY = {"x86_64": 248, "aarch64": 217}
 _SESSION = -3
 
@@ -144,11 +146,13 @@ def traps(folder: Path) -> Iterator[Outside]:
     folder.mkdir()
     folder.chmod(0o755)
     outside = Outside(folder=folder)
-    os.environ["BUILDTHROUGH_TEST_CANARY"] = outside.canary
+    for name in PLANTED:
+        os.environ[name] = outside.canary
     try:
         yield outside
     finally:
-        del os.environ["BUILDTHROUGH_TEST_CANARY"]
+        for name in PLANTED:
+            del os.environ[name]
         outside.close()
         shutil.rmtree(folder)
 

@@ -71,7 +71,7 @@ def see_processes():
 
 
 def see_environment():
-    return sorted(os.environ)
+    return dict(os.environ)
 
 
 def connect():
