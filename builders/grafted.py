@@ -40,7 +40,7 @@ class _Source:
 
 def find_grafted(wheel: CheckedWheel, root: Path | None) -> tuple[GraftedLibrary, ...]:
     """Return the libraries in a checked wheel that auditwheel brought, by name. ``root`` is the target's. Blocking."""
-    copies = {file: match for file in wheel.files if (match := _COPY.fullmatch(file))}
+    copies = dict(sorted((file, match) for file in wheel.files if (match := _COPY.fullmatch(file)))[:_MOST])
     if not copies:
         return ()
     base = root or Path("/")
@@ -48,7 +48,7 @@ def find_grafted(wheel: CheckedWheel, root: Path | None) -> tuple[GraftedLibrary
     names = {f"{match['base']}.{match['rest']}" for match in copies.values()}
     candidates = [_Source(path=path, sha256=_sha256(path)) for path in _files(base, names)]
     found = []
-    for file, match in sorted(copies.items())[:_MOST]:
+    for file, match in copies.items():
         name = f"{match['base']}.{match['rest']}"
         source = next((one for one in candidates if one.path.name == name and one.sha256[:8] == match["digest"]), None)
         found.append(_describe(file, digests[file], source, base))

@@ -196,6 +196,8 @@ def _missing(module: str, text: str, missing: str, own: Sequence[str]) -> Import
 
 
 def _ending(code: object) -> str:
-    if type(code) is int and code > 128:  # noqa: PLR2004 # as a shell gives it
+    if type(code) is not int or not 0 <= code <= 255:  # noqa: PLR2004 # what a shell gives
+        return "it ends the interpreter"
+    if code > 128:  # noqa: PLR2004 # as a shell gives it
         return f"it crashes the interpreter (signal {code - 128})"
-    return f"it ends the interpreter (exit code {code})" if type(code) is int else "it ends the interpreter"
+    return f"it ends the interpreter (exit code {code})"

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MOST_REQUIREMENTS = 200
 LONGEST_REQUIREMENT = 1000
+LATEST = 4354819199
+"""Seconds since 1970: 2107 ends, and with it what an archive can hold."""
 DEEPEST_MARKER = 50
 """Parentheses that may be open: parsing, evaluating and writing a marker go as deep as these."""
 MOST_TOOLS = 50
@@ -101,7 +103,7 @@ def read_message(message: Mapping[str, Any]) -> Message:
             return WheelComes(filename=name, size=size)
         case {"t": "fault", "kind": str() as kind, "stage": str() as stage, "line": str() as line} if kind in KINDS:
             return Failed(kind=kind, stage=_stage(stage), line=plain_line(line))
-        case {"t": "told", "source_date_epoch": int() as epoch, "toolchain": dict() as toolchain} if type(epoch) is int:
+        case {"t": "told", "source_date_epoch": int() as epoch, "toolchain": dict() as toolchain} if _is_time(epoch):
             return Told(source_date_epoch=epoch, toolchain=_toolchain(toolchain))
         case _:
             raise DialogueError("the build sends a message that nobody asked for")
@@ -127,6 +129,10 @@ def check_requirements(requirements: Sequence[object]) -> tuple[str, ...]:
             raise _refused(f"{each!r} names a place, not a project of the index")
         checked.append(str(requirement))
     return tuple(checked)
+
+
+def _is_time(epoch: int) -> bool:
+    return type(epoch) is int and 0 <= epoch <= LATEST
 
 
 def _toolchain(told: Mapping[object, object]) -> dict[str, str]:

@@ -22,6 +22,7 @@ from buildthrough.builders.core_metadata import read_fields
 from buildthrough.builders.diagnosis import diagnose
 from buildthrough.builders.elf import parse_elf
 from buildthrough.builders.faults import PackageFault
+from buildthrough.builders.imports import judge_all
 from buildthrough.builders.layout import check_entry_points
 from buildthrough.builders.messages import read_message
 from buildthrough.builders.record import check_record, read_record
@@ -108,6 +109,7 @@ MESSAGES = st.one_of(
     st.fixed_dictionaries({"t": st.just("requires"), "list": st.lists(REQUIREMENTS | JSON, max_size=5)}),
     st.fixed_dictionaries({"t": st.just("wheel"), "name": st.text(max_size=30).map(lambda name: name + ".whl"), "size": JSON}),
     st.fixed_dictionaries({"t": st.just("stage"), "stage": JSON}),
+    st.fixed_dictionaries({"t": st.just("told"), "source_date_epoch": JSON | st.integers(), "toolchain": st.dictionaries(st.text(), JSON)}),
     st.fixed_dictionaries({
         "t": st.just("fault"), "kind": st.sampled_from(["hook", "driver", "output.none", "infra.disk"]),
         "stage": st.sampled_from(["build", "repair", "x"]), "line": st.text(max_size=600),
@@ -134,7 +136,7 @@ def test_messages() -> None:
 
 
 def check_plain(text: str) -> str:
-    assert text.isprintable()
+    assert {unicodedata.category(char) for char in text} & {"Cc", "Cf", "Cs", "Zl", "Zp"} == set(), ascii(text)
     assert len(text) < 10_000
     return ""
 
@@ -225,3 +227,29 @@ def test_entry_points() -> None:
         return "sound"
 
     fuzz(read, LINES, examples=500)
+
+
+RESULTS = st.lists(
+    st.fixed_dictionaries(
+        {"module": st.just("demo")},
+        optional={
+            "imported": JSON, "late": JSON, "type": JSON | st.sampled_from(["ImportError", "ModuleNotFoundError", "\x1b[2J"]),
+            "line": JSON | TEXTS, "ended": JSON | st.integers(), "missing": JSON | TEXTS, "environ": JSON, "trace": JSON, "files": JSON,
+        },
+    ),
+    min_size=1, max_size=3,
+)  # fmt: skip
+
+
+def test_results_of_imports() -> None:
+    """What is recorded of an import is short, plain text."""
+
+    def read(results: list[dict[str, Any]]) -> str:
+        found = judge_all(results, ["demo"], unchecked="", dependencies=())
+        for one in found.modules:
+            assert len(one.line) <= 500
+            assert len(one.kind) <= 40
+            check_plain(one.line)
+        return found.verdict
+
+    fuzz(read, RESULTS, examples=500)

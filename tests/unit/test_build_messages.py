@@ -34,6 +34,9 @@ def test_messages_are_read() -> None:
     [
         {},
         {"t": "stage", "stage": "party"},
+        {"t": "told", "source_date_epoch": -1, "toolchain": {}},
+        {"t": "told", "source_date_epoch": 10**4000, "toolchain": {}},
+        {"t": "told", "source_date_epoch": 0, "toolchain": {str(number): "" for number in range(9999)}},
         {"t": "stage", "stage": ["build"]},
         {"t": "requires", "list": "setuptools"},
         {"t": "wheel", "name": "a-1-py3-none-any.whl", "size": -1},
