@@ -7,6 +7,8 @@ import json
 import subprocess
 
 import pytest
+from tests.e2e.server import Server
+from tests.fakes.pypi import FakePyPI
 from tests.fakes.sdists import c_sdist, intree_sdist, needy_sdist, pure_sdist
 from tests.fakes.wheels import make_wheel
 
@@ -21,15 +23,25 @@ def make_key(folder, name):
     return private, public
 
 
-@pytest.fixture
-def keys(tmp_path):
-    return make_key(tmp_path, "signing")
+NOBODY = ("--server", "http://127.0.0.1:9")
+"""Where no server runs."""
 
 
-@pytest.fixture
-def signing(servers, keys):
-    """Start a server that signs."""
-    return servers(environment={"BUILDTHROUGH_BUILD__SIGNING_KEY": str(keys[0])}).start()
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
+    return make_key(tmp_path_factory.mktemp("keys"), "signing")
+
+
+@pytest.fixture(scope="module")
+def shop(keys):
+    """Serve before an index, with a key; each test has projects of its own."""
+    with FakePyPI() as pypi:
+        server = Server(pypi.simple, environment={"BUILDTHROUGH_BUILD__SIGNING_KEY": str(keys[0])})
+        try:
+            yield pypi, server.start()
+            server.stop()
+        finally:
+            server.close()
 
 
 def build(server, pypi, sdist, **more):
@@ -47,7 +59,8 @@ def fetch(server, made, folder):
     return file
 
 
-def test_a_wheel_says_what_it_was_built_from_and_how(pypi, signing, keys, tmp_path):
+def test_a_wheel_says_what_it_was_built_from_and_how(shop, keys, tmp_path):
+    pypi, signing = shop
     made = build(signing, pypi, c_sdist("cext", "2.0"))
     file = fetch(signing, made, tmp_path)
     answer = signing.ask(made["provenance"])
@@ -78,11 +91,11 @@ def test_a_wheel_says_what_it_was_built_from_and_how(pypi, signing, keys, tmp_pa
 
     # Without the server, the record beside the file does.
     (tmp_path / f"{file.name}.provenance.json").write_bytes(answer.body)
-    signing.stop()
-    assert signing.run("provenance", str(file), "--key", str(keys[1])).returncode == 0
+    assert signing.run("provenance", str(file), "--key", str(keys[1]), *NOBODY).returncode == 0
 
 
-def test_each_way_to_fail_has_its_sentence(pypi, signing, keys, tmp_path):
+def test_each_way_to_fail_has_its_sentence(shop, keys, tmp_path):
+    pypi, signing = shop
     made = build(signing, pypi, pure_sdist("pure", "1.0"))
     file = fetch(signing, made, tmp_path)
     record = signing.ask(made["provenance"]).body
@@ -110,8 +123,7 @@ def test_each_way_to_fail_has_its_sentence(pypi, signing, keys, tmp_path):
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     says(5, "is of a file with the sha256", file, "--key", keys[1], record=record)
     says(3, "There is no record", file, "--key", keys[1])
-    signing.stop()
-    says(1, "No server runs", file)
+    says(1, "No server runs", file, *NOBODY)
 
 
 def test_a_server_without_a_key_keeps_records_too(pypi, server, tmp_path):
@@ -136,20 +148,22 @@ def test_a_key_that_is_none_keeps_the_server_from_starting(servers, tmp_path):
         server.start()
 
 
-def test_check_says_identical(pypi, server):
-    sdist = c_sdist("cext", "2.0")
-    pypi.add("cext", sdist.filename, sdist.data)
-    first = server.run("build", "cext==2.0", "--check")
+def test_check_says_identical(shop):
+    pypi, server = shop
+    sdist = c_sdist("twin", "2.0")
+    pypi.add("twin", sdist.filename, sdist.data)
+    first = server.run("build", "twin==2.0", "--check")
     assert (first.returncode, first.stderr) == (0, "")
-    assert "identical: cext-2.0-" in first.stdout
-    assert len(server.builds("cext")) == 2
-    assert len(server.listed("cext")) == 2  # the sdist and one wheel
-    assert server.run("build", "cext==2.0", "--check").returncode == 0
-    assert [build["state"] for build in server.builds("cext")] == ["SUCCEEDED"] * 3
-    assert {build["wheel_sha256"] for build in server.builds("cext")} == {server.builds("cext")[0]["wheel_sha256"]}
+    assert "identical: twin-2.0-" in first.stdout
+    assert len(server.builds("twin")) == 2
+    assert len(server.listed("twin")) == 2  # the sdist and one wheel
+    assert server.run("build", "twin==2.0", "--check").returncode == 0
+    assert [build["state"] for build in server.builds("twin")] == ["SUCCEEDED"] * 3
+    assert {build["wheel_sha256"] for build in server.builds("twin")} == {server.builds("twin")[0]["wheel_sha256"]}
 
 
-def test_other_bytes_are_told_and_never_take_the_place_of_the_first(pypi, server):
+def test_other_bytes_are_told_and_never_take_the_place_of_the_first(shop):
+    pypi, server = shop
     sdist = intree_sdist("fickle", "1.0", differs=True)
     first = build(server, pypi, sdist)
     assert server.operate("/api/v1/builds", name="fickle", version="1.0").status == 409
@@ -164,7 +178,8 @@ def test_other_bytes_are_told_and_never_take_the_place_of_the_first(pypi, server
         assert read_record(server.ask(made["provenance"]).body).sha256 == made["wheel_sha256"]
 
 
-def test_a_rebuild_that_fails_changes_nothing(pypi, server, tmp_path):
+def test_a_rebuild_that_fails_changes_nothing(shop, tmp_path):
+    pypi, server = shop
     tool = make_wheel(tmp_path, name="buildtool", version="1.0")
     pypi.add("buildtool", tool.name, tool.read_bytes())
     made = build(server, pypi, needy_sdist(["buildtool"]))
