@@ -81,7 +81,7 @@ def _keep_to_abi(wheel: Path, plan: Plan, host: HostLine) -> Path:
         return wheel
     print(f"The backend says {claim.claimed}; it uses {', '.join(claim.because)}: {claim.true} is true.", flush=True)
     stem, _, _, platforms = wheel.name.removesuffix(".whl").rsplit("-", 3)
-    folder = Path(tempfile.mkdtemp(dir="/build"))
+    folder = Path(tempfile.mkdtemp(dir=place("/build")))
     renamed = folder / f"{stem}-{claim.true}-{platforms}.whl"
     with InWheelCtx(wheel) as context:
         context.out_wheel = renamed

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from buildthrough.builders import scratch
 from buildthrough.builders.sandbox import Mount
 from buildthrough.builders.scratch import places, translated
 
@@ -43,3 +45,16 @@ def test_paths_are_translated(text, really):
 def test_what_was_translated_is_not_translated_again():
     found = places((Mount(source=Path("/tmp/build/x"), target="/build-x"),), Path("/tmp/scratch"))
     assert translated("/tmp/a /build-x/b", found) == "/tmp/scratch/tmp/a /tmp/build/x/b"
+
+
+def test_code_inside_asks_where_its_folders_are():
+    """A folder of the sandbox that is written out plainly is not there at the level ``landlock``."""
+    named = re.compile(r"""(?:Path\(|\w=|= )["']/(?:build|tmp|home|dev/shm)\b""")
+    inside = Path(scratch.__file__).with_name("inside")
+    plainly = [
+        f"{module.name}: {line.strip()}"
+        for module in sorted(inside.glob("*.py"))
+        for line in module.read_text().splitlines()
+        if named.search(line)
+    ]
+    assert plainly == []
