@@ -40,7 +40,7 @@ from buildthrough.builders.provenance import PAYLOAD_TYPE, Builder, plain, state
 from buildthrough.builders.request import Build, BuildState
 from buildthrough.builders.sandbox import Limits
 from buildthrough.proxy.attestation import Attester, MalformedRecord, read_record
-from buildthrough.proxy.signing import UnusableKey, read_signing_key, read_verifying_key
+from buildthrough.proxy.signing import SigningUnavailable, UnusableKey, read_signing_key, read_verifying_key
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 BUILD = Build(
@@ -269,4 +269,12 @@ def test_keys_that_are_none_are_refused(tmp_path, key_file):
         with pytest.raises(UnusableKey, match=why):
             read_signing_key(file)
     with pytest.raises(UnusableKey, match="no public key"):
+        read_verifying_key(key_file)
+
+
+def test_without_the_extra_it_is_said_what_to_install(key_file, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
+    with pytest.raises(SigningUnavailable, match=r"install buildthrough\[sign\]"):
+        read_signing_key(key_file)
+    with pytest.raises(SigningUnavailable, match=r"cannot check a signature: install buildthrough\[sign\]"):
         read_verifying_key(key_file)
