@@ -138,6 +138,11 @@ class NamedUpstream:
     name: str = ""
     """Empty where there is no ``[upstreams.<name>]``, so that ``[upstream]`` is the only one."""
 
+    @property
+    def wants_credentials(self) -> bool:
+        """Whether we show any to it, so that not everybody may have what it has."""
+        return bool(self.username or self.password or self.token or self.client_cert or "@" in self.url)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:

@@ -70,9 +70,14 @@ class Building:
         recipes: RecipeBook,
         attester: Attester,
         import_seconds: float = 0,
+        private: frozenset[str] = frozenset(),
         observe_stages: Callable[[Stages], None] = lambda _stages: None,
     ) -> None:
-        """``import_seconds`` is the time for the import of a module; 0 imports nothing."""
+        """Take the collaborators.
+
+        ``import_seconds`` is the time for the import of a module; 0 imports nothing. Wheels of ``private`` upstreams are
+        given only to builds of their own sdists.
+        """
         self._observe_stages = observe_stages
         self._mirror = mirror
         self._downloads = downloads
@@ -88,7 +93,7 @@ class Building:
         self._recipes = recipes
         self._attester = attester
         self._import_seconds = import_seconds
-        self._index = OwnIndex(mirror, downloads)
+        self._index = OwnIndex(mirror, downloads, private=private)
 
     def limits(self, request: BuildRequest) -> Limits:
         """Return the limits of a build: a recipe may change them."""
@@ -151,7 +156,7 @@ class Building:
             return await resolve(
                 requirements,
                 target=target,
-                index=self._index,
+                index=self._index.asked_by(upstream),
                 folder=into,
                 moment=moment,
                 constraints=() if recipe is None else recipe.constraints,

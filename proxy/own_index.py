@@ -26,9 +26,22 @@ if TYPE_CHECKING:
 class OwnIndex:
     """Our own index, as `buildthrough.builders.requirements.Index`: upstream's files and the wheels that we built."""
 
-    def __init__(self, mirror: Mirror, downloads: Downloads) -> None:
+    def __init__(
+        self, mirror: Mirror, downloads: Downloads, *, private: frozenset[str] = frozenset(), asking: str | None = None
+    ) -> None:
+        """Offer what all upstreams have, to builds of sdists of the upstream ``asking``; None asks for itself.
+
+        What is of a ``private`` upstream is not given to a build of another upstream's sdist, which could pack it into
+        a wheel that others may have.
+        """
         self._mirror = mirror
         self._downloads = downloads
+        self._private = private
+        self._asking = asking
+
+    def asked_by(self, upstream: str) -> OwnIndex:
+        """Return this index as a build of an sdist of this upstream may see it."""
+        return OwnIndex(self._mirror, self._downloads, private=self._private, asking=upstream)
 
     async def files(self, project: str, *, dated: bool = False) -> Sequence[ListedFile]:
         """Return what a client of our page sees. A built wheel counts as uploaded with its sdist."""
@@ -43,6 +56,9 @@ class OwnIndex:
             raise InfrastructureFault("infra.index", fault.sentence) from fault
         if listed.status == "quarantined":
             return ()
+        if self._asking is not None and listed.upstream in self._private - {self._asking}:
+            line = f"{project} comes from {listed.upstream}, which wants credentials; this sdist comes from elsewhere"
+            raise PackageFault("requires", "deps.denied", line)
         return (
             *(_listed(entry, times) for entry in listed.entries),
             *(

@@ -158,6 +158,7 @@ async def assemble(
         recipes=recipes,
         attester=attester,
         import_seconds=settings.build.import_seconds if settings.build.import_check else 0,
+        private=frozenset(one.name for one in settings.upstreams if one.wants_credentials),
         observe_stages=metrics.stages,
     )
     pool = await stack.enter_async_context(

@@ -138,6 +138,23 @@ def test_builds_take_their_requirements_from_where_they_belong(before_both, acme
     assert pypi.count("/packages/*") == 0
 
 
+def test_a_build_of_somebody_elses_sdist_is_not_given_what_is_private(before_both, acme, pypi, tmp_path, pip_agent):
+    """It could pack the private wheel into its own, which is for all."""
+    add(acme, tmp_path, "acme-backend", "1.0")
+    add(pypi, tmp_path, "public-backend", "1.0")
+    curious = needy_sdist(["public-backend", "acme-backend"], "curious", "1.0", imports=["acme_backend"])
+    own = needy_sdist(["public-backend", "acme-backend"], "acme-app", "1.0", imports=["acme_backend"])
+    pypi.add(curious.project, curious.filename, curious.data)
+    acme.add(own.project, own.filename, own.data)
+    server = before_both()
+    server.download("curious", curious.filename, user_agent=pip_agent)
+    server.download("acme-app", own.filename, user_agent=pip_agent)
+    build = server.wait_for_build("curious", "FAILED")
+    assert (build["stage"], build["fault"]) == ("requires", "deps.denied")
+    assert build["line"].startswith("acme-backend comes from acme, which wants credentials")
+    server.wait_for_build("acme-app", "SUCCEEDED")
+
+
 def test_through_a_proxy_to_an_index_that_wants_a_certificate(servers, client, tmp_path):
     """The server's own event loop tunnels and shows the certificate; nothing goes past the proxy."""
     certificate, key = make_certificate(tmp_path, "client")
