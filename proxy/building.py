@@ -75,8 +75,8 @@ class Building:
     ) -> None:
         """Take the collaborators.
 
-        ``import_seconds`` is the time for the import of a module; 0 imports nothing. Wheels of ``private`` upstreams are
-        given only to builds of their own sdists.
+        ``import_seconds`` is the time for the import of a module; 0 imports nothing. Wheels of ``private`` upstreams
+        are given only to builds of their own sdists.
         """
         self._observe_stages = observe_stages
         self._mirror = mirror
