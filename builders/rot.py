@@ -133,4 +133,6 @@ def _told(first: PackageFault, second: PackageFault, moment: datetime) -> Packag
     chosen = second if is_clearer else first
     tried = f" (tried with build requirements of {moment:%Y-%m-%d} as well)"
     line = chosen.line[: _LINE_CHARACTERS - len(tried)] + tried
-    return PackageFault(chosen.stage, chosen.kind, line)
+    fault = PackageFault(chosen.stage, chosen.kind, line)
+    fault.wheel = second.wheel  # what the first built is gone, and the second's may be kept for the operator
+    return fault

@@ -40,6 +40,10 @@ def test_old_sdist_is_built_with_what_was_there_then(pypi, server, pip_agent):
     assert "ImpImporter" in log
     assert "once more, with build requirements as of 2015-06-01" in log
     assert "[build requirement tool-1.1-py3-none-any.whl " in log
+    record = server.ask(server.listed("oldie")[build["wheel"]]["url"] + ".provenance.json").json
+    definition = record["predicate"]["buildDefinition"]
+    assert definition["internalParameters"]["timeCut"] == "2015-06-01T00:00:00Z"
+    assert "tool-1.1-py3-none-any.whl" in [each["name"] for each in definition["resolvedDependencies"]]
     shown = server.run("builds", "--project", "oldie")
     assert "(time-cut to 2015-06-01)" in shown.stdout
 
@@ -68,12 +72,14 @@ def test_chain_of_requirements_is_shown(pypi, server, pip_agent):
         made = needy_sdist(requires, name)
         pypi.add(name, made.filename, made.data)
     server.download("top", "top-1.0.tar.gz", user_agent=pip_agent)
-    server.wait_for_build("top", "SUCCEEDED")
+    server.wait_for_build("top", "SUCCEEDED", seconds=300)  # three builds one after another
     chains = {build["project"]: build["chain"] for build in server.builds()}
     assert chains == {"top": [], "middle": ["top==1.0"], "bottom": ["top==1.0", "middle==1.0"]}
     (bottom,) = server.builds("bottom")
     assert "[a build requirement of top==1.0 -> middle==1.0]" in server.build_log(bottom["id"])
     assert "(for top==1.0 -> middle==1.0)" in server.run("builds").stdout
+    record = server.ask(server.listed("bottom")[bottom["wheel"]]["url"] + ".provenance.json").json
+    assert record["predicate"]["buildDefinition"]["internalParameters"]["chain"] == ["top==1.0", "middle==1.0"]
 
 
 def test_chain_without_end_ends(pypi, server, pip_agent):
