@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -40,6 +41,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--again", action="store_true", help="measure nothing: print what was measured last")
     parser.add_argument("projects", nargs="*", metavar="PROJECT", help="only these; what else was measured is kept")
     chosen = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     rows = corpus.read(frozenset(chosen.projects))
     known = {(each.name, each.version): each for each in load(RESULTS)} if RESULTS.exists() else {}
     if not chosen.again:
