@@ -43,6 +43,9 @@ class Tree:
         self._bwrap = bwrap
         self._reports = reports
         self._resources = ExitStack()
+        self._parent = _hold_child(bwrap)
+        if self._parent is not None:
+            self._resources.callback(os.close, self._parent)
         self._init: int | None = None
         self._dead = asyncio.Event()
         self._found = asyncio.Event()
@@ -114,8 +117,9 @@ class Tree:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_REAP_SECONDS):
                     await self._bwrap.wait()
-        with suppress(ProcessLookupError):
-            self._bwrap.kill()
+        if self._parent is not None:  # not by asyncio, which reaps whom it asks and then knows no exit code any more
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._parent, signal.SIGKILL)
         return await self.wait()
 
     async def _follow(self) -> None:
@@ -153,3 +157,12 @@ class Tree:
         if self._init is not None:
             asyncio.get_running_loop().remove_reader(self._init)
         self._dead.set()
+
+
+def _hold_child(child: Process) -> int | None:
+    """Return a descriptor of a process that was started here, None where it has ended."""
+    if child.returncode is not None:
+        return None
+    with suppress(ProcessLookupError):
+        return os.pidfd_open(child.pid)
+    return None
