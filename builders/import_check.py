@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from buildthrough.builders.sandbox import Channel, Limits, Sandbox
     from buildthrough.builders.target import Target
 
+    Resolve = Callable[[Sequence[str], Path], Awaitable[tuple[UsedWheel, ...]]]
+    """Puts the wheels that satisfy requirements into a folder, and returns them."""
+
 _WALL_SECONDS = 300
 """Of the whole check."""
 _DEPENDENCIES = "/dependencies"
@@ -40,8 +43,9 @@ _DEPENDENCIES = "/dependencies"
 class ImportRule:
     """How the import of a wheel is checked."""
 
-    resolve: Callable[[Sequence[str], Path], Awaitable[tuple[UsedWheel, ...]]]
-    """Puts the wheels that satisfy requirements into a folder, and returns them."""
+    resolve: Resolve
+    resolve_then: Resolve | None = None
+    """With the index as it was when the sdist was uploaded; None where that is not to be tried."""
     seconds: float = 60
     """For each module."""
     modules: tuple[str, ...] = ()
@@ -68,26 +72,27 @@ async def check_import(
     ``output.not-installable``, or a limit's class; and whatever of our own faults the resolver raises.
     """
     modules = rule.modules or modules_of(wheel.files, project)
-    dependencies = folder / "dependencies"
-    await asyncio.to_thread(lend_folder, dependencies)
-    try:
-        used = () if rule.skip or not modules else await _resolve(wheel, rule, project, target, dependencies)
-    except NeedsBuild as needed:
-        used, lacking = (), f"it requires {needed.project}=={needed.version}, which has no wheel here"
-    except PackageFault as fault:
-        used, lacking = (), f"what it requires cannot be had: {fault.line}"
+    if rule.skip or not modules:
+        found = ImportCheck(verdict="unchecked" if rule.skip else "nothing", line=plain_line(rule.skip))
     else:
-        lacking = rule.skip
-    found = ImportCheck(verdict="unchecked" if lacking else "nothing", line=plain_line(lacking))
-    if modules and not lacking:
-        dialogue = _ImportDialogue(modules, output=dependencies)
-        await asyncio.to_thread(wheel.path.chmod, 0o644)
-        command = _command(wheel, dependencies, target, kit, limits, modules=modules, seconds=rule.seconds)
-        try:
-            await hold_dialogue(sandbox=sandbox, command=command, dialogue=dialogue, log=log)
-        except PackageFault as fault:
-            raise _renamed(fault) from None
-        found = judge_all(dialogue.results, modules, unchecked=dialogue.unchecked, dependencies=used)
+        check = _Check(
+            wheel=wheel,
+            modules=modules,
+            seconds=rule.seconds,
+            project=project,
+            target=target,
+            sandbox=sandbox,
+            kit=kit,
+            limits=limits,
+            log=log,
+        )
+        found = await check.run(rule.resolve, folder / "dependencies")
+        if found.verdict == "failed" and found.dependencies and rule.resolve_then is not None:
+            log.note(sentence(found))
+            log.note("perhaps what it requires moved on: once more, beside what there was when it was uploaded")
+            then = await check.run(rule.resolve_then, folder / "dependencies-then")
+            if then.verdict in {"imported", "excused"}:
+                found = replace(then, line="beside what it requires as of its upload; with that of today it fails")
     log.learn(imported=found)
     log.note(sentence(found))
     for one in found.modules:
@@ -97,14 +102,67 @@ async def check_import(
             raise refusal
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Check:
+    """What stays the same where a wheel is imported beside other dependencies."""
+
+    wheel: CheckedWheel
+    modules: Sequence[str]
+    seconds: float
+    project: str
+    target: Target
+    sandbox: Sandbox
+    kit: Kit
+    limits: Limits
+    log: BuildLog
+
+    async def run(self, resolve: Resolve, dependencies: Path) -> ImportCheck:
+        """Import the modules beside the wheels that ``resolve`` puts into the new folder ``dependencies``."""
+        await asyncio.to_thread(lend_folder, dependencies)
+        try:
+            used = await _resolve(self.wheel, resolve, self.project, self.target, dependencies)
+        except NeedsBuild as needed:
+            line = f"it requires {needed.project}=={needed.version}, which has no wheel here"
+            return ImportCheck(verdict="unchecked", line=plain_line(line))
+        except PackageFault as fault:
+            return ImportCheck(verdict="unchecked", line=plain_line(f"what it requires cannot be had: {fault.line}"))
+        await asyncio.to_thread(self.wheel.path.chmod, 0o644)
+        dialogue = _ImportDialogue(self.modules, output=dependencies)
+        try:
+            await hold_dialogue(
+                sandbox=self.sandbox, command=self._command(dependencies), dialogue=dialogue, log=self.log
+            )
+        except PackageFault as fault:
+            raise _renamed(fault) from None
+        return judge_all(dialogue.results, self.modules, unchecked=dialogue.unchecked, dependencies=used)
+
+    def _command(self, dependencies: Path) -> Command:
+        inside = f"/wheel/{self.wheel.filename}"
+        plan = {
+            "wheel": inside,
+            "dependencies": _DEPENDENCIES,
+            "python": str(self.target.interpreter.executable),
+            "uv": self.kit.uv,
+            "modules": list(self.modules),
+            "seconds": self.seconds,
+        }
+        return self.kit.command(
+            "imports",
+            plan,
+            target=self.target,
+            limits=replace(self.limits, wall_seconds=min(self.limits.wall_seconds, _WALL_SECONDS)),
+            mounts=(Mount(source=self.wheel.path, target=inside), Mount(source=dependencies, target=_DEPENDENCIES)),
+        )
+
+
 async def _resolve(
-    wheel: CheckedWheel, rule: ImportRule, project: str, target: Target, folder: Path
+    wheel: CheckedWheel, resolve: Resolve, project: str, target: Target, folder: Path
 ) -> tuple[UsedWheel, ...]:
     """Fetch what the wheel requires in the target, never another version of itself."""
     wanted = _required(wheel.metadata, project, target)
     if not wanted:
         return ()
-    used = await rule.resolve(wanted, folder)
+    used = await resolve(wanted, folder)
     for one in used:
         if one.project == canonicalize_name(project):
             await asyncio.to_thread((folder / one.filename).unlink)
@@ -127,34 +185,6 @@ def _required(metadata: bytes, project: str, target: Target) -> tuple[str, ...]:
         if applies and canonicalize_name(requirement.name) != canonicalize_name(project):
             wanted.append(text)
     return tuple(wanted)
-
-
-def _command(  # all that the plan and the mounts are made of
-    wheel: CheckedWheel,
-    dependencies: Path,
-    target: Target,
-    kit: Kit,
-    limits: Limits,
-    *,
-    modules: Sequence[str],
-    seconds: float,
-) -> Command:
-    inside = f"/wheel/{wheel.filename}"
-    plan = {
-        "wheel": inside,
-        "dependencies": _DEPENDENCIES,
-        "python": str(target.interpreter.executable),
-        "uv": kit.uv,
-        "modules": list(modules),
-        "seconds": seconds,
-    }
-    return kit.command(
-        "imports",
-        plan,
-        target=target,
-        limits=replace(limits, wall_seconds=min(limits.wall_seconds, _WALL_SECONDS)),
-        mounts=(Mount(source=wheel.path, target=inside), Mount(source=dependencies, target=_DEPENDENCIES)),
-    )
 
 
 def _renamed(fault: PackageFault) -> PackageFault:

@@ -138,7 +138,7 @@ def sentence(found: ImportCheck) -> str:
     if found.verdict == "nothing":
         return "not imported: the wheel holds no module"
     said = [f"import {one.module}: {_outcome(one)}" for one in found.modules]
-    return "; ".join(said)
+    return "; ".join([*said, found.line] if found.line else said)
 
 
 def _outcome(module: ImportedModule) -> str:

@@ -126,7 +126,7 @@ class Building:
         if build.chain:
             build_log.note(f"a build requirement of {' -> '.join(build.chain)}")
 
-        rule = self._import_rule(target, recipe)
+        rule = self._import_rule(request, target, recipe)
         self._observe_stages((("fetch", time.monotonic() - claimed),))
 
         async def attempt(supply: Supply, is_second: bool) -> CheckedWheel:
@@ -238,7 +238,7 @@ class Building:
         if target is not None:  # else it waits for its interpreter to come back
             await self._still_wanted(request, target)
 
-    def _import_rule(self, target: Target, recipe: Recipe | None) -> ImportRule | None:
+    def _import_rule(self, request: BuildRequest, target: Target, recipe: Recipe | None) -> ImportRule | None:
         """Return how the wheel's import is checked; its dependencies come from our own index, as it is now."""
         if not self._import_seconds:
             return None
@@ -247,8 +247,17 @@ class Building:
         async def dependencies(requirements: Sequence[str], into: Path) -> tuple[UsedWheel, ...]:
             return await resolve(requirements, target=target, index=self._index, folder=into, limits=bounds)
 
+        async def then(requirements: Sequence[str], into: Path) -> tuple[UsedWheel, ...]:
+            moment = await self._uploaded(request)
+            if moment is None:
+                raise PackageFault("check", "deps.unresolvable", "nobody says when the sdist was uploaded")
+            return await resolve(
+                requirements, target=target, index=self._index, folder=into, limits=bounds, moment=moment
+            )
+
         return ImportRule(
             resolve=dependencies,
+            resolve_then=then,
             seconds=self._import_seconds,
             modules=(recipe and recipe.imports) or (),
             skip=(recipe and recipe.skip_import) or "",

@@ -6,6 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.fakes.wheels import make_wheel
 from tests.sandbox.workbench import WHEELS, Workbench, package, workbench
 
 from buildthrough.builders.build_log import BuildLog
@@ -140,6 +141,23 @@ async def test_what_the_wheel_requires_is_installed_beside_it(bench: Workbench) 
 
     assert found.verdict == "imported"
     assert [wheel.project for wheel in found.dependencies] == ["packaging"]
+
+
+async def test_dependency_that_moved_on_is_tried_as_of_the_upload(bench: Workbench) -> None:
+    async def moved_on(requirements: Sequence[str], folder: Path) -> tuple[UsedWheel, ...]:
+        wheel = make_wheel(folder, name="packaging", version="99", files={"packaging/__init__.py": ""})
+        return (UsedWheel(project="packaging", version="99", filename=wheel.name, sha256=None),)
+
+    found, log = await imported(bench, "imports-what-it-requires", resolve=moved_on, resolve_then=packaging)
+
+    assert found.verdict == "imported"
+    assert [wheel.version for wheel in found.dependencies] == ["1"]
+    assert found.line == "beside what it requires as of its upload; with that of today it fails"
+    assert "once more, beside what there was when it was uploaded" in log
+
+    with pytest.raises(PackageFault) as caught:
+        await imported(bench, "imports-what-it-requires", resolve=moved_on, resolve_then=moved_on)
+    assert caught.value.kind == "import.dependency"
 
 
 @pytest.mark.parametrize(
