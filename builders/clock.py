@@ -1,4 +1,4 @@
-"""The time that a command takes itself, without the time that it waits for the host."""
+"""The time that a command takes itself, without the time that it waits for the host or for a processor."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from buildthrough.builders.sandbox import Limits
 
 _SHORTEST_WAIT = 0.01
+_MOST_FORGIVEN = 4
+"""Times the longest wall time: so long a command that gets no processor may keep its slot."""
 
 
 class Clock:
@@ -23,6 +25,7 @@ class Clock:
         self._counted = 0.0
         self._running_since: float | None = now()
         self._heard = 0.0
+        self._forgiven = 0.0
 
     @property
     def elapsed(self) -> float:
@@ -38,6 +41,12 @@ class Clock:
     def hear(self) -> None:
         """Note a sign of life: a message, or output."""
         self._heard = self.elapsed
+
+    def forgive(self, seconds: float, limits: Limits) -> None:
+        """Do not count time in which the command would have run, had others left it a processor."""
+        if self._running_since is not None and self._forgiven < _MOST_FORGIVEN * limits.wall_seconds:
+            self._forgiven += seconds
+            self._counted -= seconds
 
     def stop(self) -> None:
         """Stand still: it is the host's turn."""

@@ -203,7 +203,13 @@ async def _run_in_pipes(plan: Plan, walls: Walls, talk: Callable[[Channel], Awai
         except OSError as error:
             raise InfrastructureFault("infra.sandbox", f"the sandbox cannot be started: {error}") from error
         pipes.close_inner()
-        watchdog = Watchdog(tree.found, limits, cgroup=plan.cgroup, folders=walls.folders)
+        watchdog = Watchdog(
+            tree.found,
+            limits,
+            cgroup=plan.cgroup,
+            folders=walls.folders,
+            starved=lambda seconds: clock.forgive(seconds, limits),
+        )
         supervision = Supervision(
             tree=tree,
             channel=PipeChannel(messages, answers, clock),

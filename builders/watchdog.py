@@ -7,15 +7,19 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from buildthrough.builders.cgroup import Cgroup
     from buildthrough.builders.sandbox import Limits
 
 _PERIOD = 0.1
+_LONGEST_PERIOD = 1.0
+_HARDLY = 0.1
+"""Of one processor: what gets less while it is ready to run is starved."""
 _KIBIBYTE = 1024
 _COUNTED = ("RssAnon:", "RssShmem:")
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -45,17 +49,20 @@ class Watchdog:
         *,
         cgroup: Cgroup | None = None,
         folders: tuple[str, ...] = (),
+        starved: Callable[[float], None] = lambda _seconds: None,
         proc: Path = Path("/proc"),
     ) -> None:
         """Watch the process that ``root`` will name, and its descendants.
 
-        ``folders`` are those of its own file systems whose files are counted, as it names them.
+        ``folders`` are those of its own file systems whose files are counted, as it names them. ``starved`` is told the
+        seconds in which something of it was ready to run and hardly got a processor: builds take what others leave.
         """
         self._root = root
         self._limits = limits
         self._cgroup = cgroup
         self._folders = folders
         self._proc = proc
+        self._starved = starved
         self.peak_bytes = 0
         """The most memory that was seen, 0 where a control group counts it."""
         self.peak_tasks = 0
@@ -68,10 +75,16 @@ class Watchdog:
         root = await self._root()
         if root is None:
             return None
+        looked = monotonic()
         while True:
             await asyncio.sleep(_PERIOD)
+            spent = self.cpu_seconds
             if limit := await asyncio.to_thread(self.look, root):
                 return limit
+            before, looked = looked, monotonic()
+            passed = looked - before
+            if self.cpu_seconds - spent < _HARDLY * passed and await asyncio.to_thread(self.is_ready, root):
+                self._starved(min(passed, _LONGEST_PERIOD))
 
     def look(self, root: int) -> Literal["memory", "cpu", "inodes"] | None:
         """Look once; return the limit that is overrun. Blocking."""
@@ -89,20 +102,28 @@ class Watchdog:
             return "cpu"
         return "inodes" if self.inodes(root) > self._limits.inodes else None
 
-    def measure(self, root: int) -> Use:
-        """Return what a tree uses now, its processes that have ended included in the time. Blocking."""
-        memory, ticks, tasks = 0, 0, 0
+    def is_ready(self, root: int) -> bool:
+        """Whether some process of a tree could run now. Blocking."""
+        return any(_state(self._proc / pid) == "R" for pid in self._tree(root))
+
+    def _tree(self, root: int) -> Iterator[str]:
         seen: set[str] = set()
         waiting = [str(root)]
         while waiting:
             pid = waiting.pop()
             if pid not in seen:
                 seen.add(pid)
-                memory += _resident(self._proc / pid)
-                spent, threads = _spent(self._proc / pid)
-                ticks += spent
-                tasks += threads
+                yield pid
                 waiting += _children(self._proc / pid)
+
+    def measure(self, root: int) -> Use:
+        """Return what a tree uses now, its processes that have ended included in the time. Blocking."""
+        memory, ticks, tasks = 0, 0, 0
+        for pid in self._tree(root):
+            memory += _resident(self._proc / pid)
+            spent, threads = _spent(self._proc / pid)
+            ticks += spent
+            tasks += threads
         return Use(memory_bytes=memory, cpu_seconds=ticks / _TICKS, tasks=tasks)
 
     def inodes(self, root: int) -> int:
@@ -138,6 +159,13 @@ def _spent(process: Path) -> tuple[int, int]:
     except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
         return 0, 0
     return sum(map(int, fields[_TIMES])), int(fields[_THREADS])
+
+
+def _state(process: Path) -> str:
+    try:
+        return (process / "stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+        return ""
 
 
 def _children(process: Path) -> list[str]:

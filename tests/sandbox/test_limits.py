@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -275,3 +277,17 @@ def test_it_runs_under_uvloop_as_well(inside, work):
     assert (first.exit_code, first.overrun, first.log) == (3, None, b"printed\n")
     assert (second.exit_code, second.overrun) == (137, "time")
     assert inside.survivors() == []
+
+
+async def test_time_in_which_others_take_the_processors_is_not_held_against_a_build(inside):
+    """Builds take what others leave: where those leave nothing for some seconds, a build is not too slow by that."""
+    spinning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))]
+    try:
+        asyncio.get_running_loop().call_later(5, lambda: [one.kill() for one in spinning])
+        script = "end = time.process_time() + 0.5\nwhile time.process_time() < end: pass\nsay(done=True)"
+        outcome = await inside(script, wall_seconds=3.0, silence_seconds=3.0)
+        assert (outcome.exit_code, outcome.overrun) == (0, None)
+    finally:
+        for one in spinning:
+            one.kill()
+            one.wait()

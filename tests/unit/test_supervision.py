@@ -136,3 +136,35 @@ def test_what_refuses_namespaces_is_named(tmp_path, path, content, advice):
     (tmp_path / path).write_text(content)
     (hint,) = what_to_do(tmp_path)
     assert advice in hint
+
+
+def test_time_without_a_processor_is_forgiven_up_to_a_bound():
+    time = Time()
+    clock = Clock(time)
+    limits = Limits(wall_seconds=10)
+    time.now += 8
+    clock.forgive(5, limits)
+    assert (clock.elapsed, clock.quiet) == (3, 3)
+    clock.stop()
+    clock.forgive(2, limits)  # it is the host's turn: nothing is counted that could be forgiven
+    assert clock.elapsed == 3
+    clock.start()
+    time.now += 40
+    clock.forgive(35, limits)
+    assert clock.elapsed == 8
+    time.now += 5
+    clock.forgive(5, limits)
+    assert clock.elapsed == 13, "four times the limit is forgiven, no more"
+
+
+async def test_a_process_that_waits_is_not_starved_and_one_that_spins_is_ready():
+    spin = ["sh", "-c", "while :; do :; done"]
+    with subprocess.Popen(["sleep", "60"]) as sleeping, subprocess.Popen(spin) as spinning:
+        try:
+            watchdog = Watchdog(lambda: asyncio.sleep(0), Limits())
+            assert not watchdog.is_ready(sleeping.pid)
+            assert watchdog.is_ready(spinning.pid)
+        finally:
+            sleeping.kill()
+            spinning.kill()
+    assert not watchdog.is_ready(spinning.pid)
