@@ -160,7 +160,7 @@ def _read_directory(file: BinaryIO, start: int, size: int, count: int) -> Iterat
         fields = _CENTRAL.unpack(_at(file, position, _CENTRAL.size))
         flags, method, crc = fields[3], fields[4], fields[7]
         name_size, extra_size, comment_size, disk = fields[10:14]
-        if fields[0] != b"PK\1\2" or disk or comment_size or fields[2] & 0xFF > _NEWEST_NEEDED:
+        if fields[0] != b"PK\1\2" or disk or comment_size or fields[2] > _NEWEST_NEEDED:
             raise refusal("central-directory", "the central directory is malformed")
         name = _at(file, position + _CENTRAL.size, name_size)
         extra = _extra_fields(file.read(extra_size), extra_size)
@@ -191,6 +191,8 @@ def _check_local(file: BinaryIO, entry: Entry) -> int:
     name_size, extra_size = fields[9:11]
     if fields[0] != b"PK\3\4" or file.read(name_size) != entry.raw_name:
         raise refusal("local-header", f"the local header of {quoted(entry.path)} names another file")
+    if fields[1] > _NEWEST_NEEDED:
+        raise refusal("local-header", f"{quoted(entry.path)} says that it needs a newer reader than there is")
     extra = _extra_fields(file.read(extra_size), extra_size)
     size, packed = _widened(extra, (fields[8], fields[7]), always=True)
     if (fields[2], fields[3], fields[6], packed, size) != (

@@ -24,6 +24,7 @@ _MEMBERS = 200_000
 _METADATA = re.compile(r"[^/]+\.dist-info/METADATA")
 _MALFORMED = (
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError, NotImplementedError, IndexError,
+    OSError,
 )  # fmt: skip
 
 
