@@ -2,7 +2,7 @@
 
 pip and uv go different ways where two files of a wheel have one place, where a script would replace the interpreter,
 and where ``entry_points.txt`` is not what it should be. Such a wheel is refused: it would mean two things.
-Sources: the binary distribution format and entry points specifications; what pip 26 and uv 0.13 do.
+Sources: the binary distribution format and entry points specifications; what pip 23 and uv 0.13 do.
 """
 
 from __future__ import annotations

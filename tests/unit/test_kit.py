@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from buildthrough.builders import kit as kit_module
+from buildthrough.builders import lending
 from buildthrough.builders.interpreters import Discovery, describe
 from buildthrough.builders.kit import prepare_kit
 from buildthrough.builders.permissions import is_readable_by
@@ -99,7 +99,7 @@ async def test_damaged_copy_is_made_anew(tmp_path: Path, own: Interpreter) -> No
 async def test_interpreter_that_cannot_be_read_is_lent_as_a_copy(
     tmp_path: Path, own: Interpreter, far: Interpreter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kit_module, "is_readable_by", unreadable_far)
+    monkeypatch.setattr(lending, "is_readable_by", unreadable_far)
 
     kit = await prepare_kit(folder=tmp_path / "kit", discovery=discovery(own, far), uid=None)
 
@@ -120,8 +120,8 @@ async def test_interpreter_that_cannot_be_read_is_lent_as_a_copy(
 async def test_interpreter_that_is_too_large_to_copy_is_left_out_and_said(
     tmp_path: Path, own: Interpreter, far: Interpreter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kit_module, "is_readable_by", unreadable_far)
-    monkeypatch.setattr(kit_module, "_MOST_BYTES", 10)
+    monkeypatch.setattr(lending, "is_readable_by", unreadable_far)
+    monkeypatch.setattr(lending, "_MOST_BYTES", 10)
 
     kit = await prepare_kit(folder=tmp_path / "kit", discovery=discovery(own, far), uid=None)
 

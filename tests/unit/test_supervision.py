@@ -162,7 +162,9 @@ async def test_a_process_that_waits_is_not_starved_and_one_that_spins_is_ready()
     with subprocess.Popen(["sleep", "60"]) as sleeping, subprocess.Popen(spin) as spinning:
         try:
             watchdog = Watchdog(lambda: asyncio.sleep(0), Limits())
-            assert not watchdog.is_ready(sleeping.pid)
+            async with asyncio.timeout(20):
+                while watchdog.is_ready(sleeping.pid):  # it has to start before it can wait
+                    await asyncio.sleep(0.01)
             assert watchdog.is_ready(spinning.pid)
         finally:
             sleeping.kill()
