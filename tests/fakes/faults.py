@@ -119,7 +119,10 @@ async def send(request: web.BaseRequest, answer: web.Response | FakeFile, fault:
         response.content_length = plan.size
     elif request.version >= (1, 1):
         response.enable_chunked_encoding()
-    await response.prepare(request)
+    try:
+        await response.prepare(request)
+    except ConnectionResetError:  # whoever asked has left meanwhile
+        return response
     if request.method != "HEAD" and plan.status not in {204, 304}:
         await _write(request, response, plan, fault)
     return response
