@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import re
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -119,12 +120,10 @@ async def send(request: web.BaseRequest, answer: web.Response | FakeFile, fault:
         response.content_length = plan.size
     elif request.version >= (1, 1):
         response.enable_chunked_encoding()
-    try:
+    with suppress(ConnectionResetError):  # whoever asked may have left meanwhile
         await response.prepare(request)
-    except ConnectionResetError:  # whoever asked has left meanwhile
-        return response
-    if request.method != "HEAD" and plan.status not in {204, 304}:
-        await _write(request, response, plan, fault)
+        if request.method != "HEAD" and plan.status not in {204, 304}:
+            await _write(request, response, plan, fault)
     return response
 
 
