@@ -110,6 +110,8 @@ _RULES: tuple[tuple[str, int, str], ...] = (
     ("syslib.pkgconfig", _HINT, r"Package '?[\w.+-]{1,80}'?,? .{0,80}(?:not found|was not found)|No package '[\w.+-]{1,80}' found"),
     ("syslib.pkgconfig", _HINT, r"pkg-config.{0,160} (?:returned non-zero|exit(?:ed with)? (?:status|code)) "),
     ("syslib.pkgconfig", _HINT, r"Could NOT find [A-Z]\w{1,60} \(missing"),
+    ("syslib.version", _SURE, r"(?i)requires? at least (?:lib)?[\w+-]{1,40} v?\d[\w.]{0,20},? but .{0,60}\bfound"),
+    ("syslib.version", _SURE, r"Requested '[\w.+-]{1,80} [<>=]{1,2} [\w.]{1,20}' but version of "),
     ("syslib.tool", _SURE, rf"No such file or directory: '(?:[\w./-]{{0,120}}/)?{_TOOL}'"),
     ("syslib.tool", _SURE, r"error: command '[^']{1,160}' failed: No such file|unable to execute '[^']{1,160}': No such file"),
     ("syslib.tool", _SURE, rf"(?:Error|ERROR|error): .{{0,80}}\b{_TOOL}['\"`]?(?: executable| compiler)? (?:was |is )?(?:not |could not be )found"),

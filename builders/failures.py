@@ -147,6 +147,11 @@ FAILURES: Final[tuple[FailureClass, ...]] = (
         advice="Install the library's development package, and pkg-config, on the building machine.",
     ),
     FailureClass(
+        name="syslib.version", means="a system library is there, but in another version than it needs",
+        stages=("requires", "metadata", "build"), remembered=7 * DAY, scope="machine",
+        advice="Use the version of the package that goes with the library, or build in a distribution that has the other.",
+    ),
+    FailureClass(
         name="syslib.tool", means="a program that it needs to build is missing", stages=("requires", "metadata", "build"),
         remembered=7 * DAY, scope="machine", advice="Install the program on the building machine.",
     ),

@@ -61,7 +61,7 @@ BUILDABLE = (
     _native("netifaces", "0.11.0", "netifaces", "C, probes the system with a compiler"),
     _native("mmh3", "3.0.0", "mmh3", "C++"),
     _native("cymem", "2.0.6", "cymem.cymem", "Cython at build"),
-    _native("yarl", "1.7.2", "yarl._quoting_c", "C that a recipe has made again by Cython"),
+    _native("yarl", "1.7.2", None, "C that a recipe has made again by Cython"),
     _native("pendulum", "2.1.2", None, "poetry-core with a build script, C"),
 )
 

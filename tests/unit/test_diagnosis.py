@@ -142,6 +142,11 @@ TELLING = [
     ("refused.deliberate", "RuntimeError: This package was renamed to demo-next"),
     ("incompatible.python2", "NameError: name 'unicode' is not defined. Did you mean: 'code'?"),
     ("incompatible.python2", "ModuleNotFoundError: No module named 'ConfigParser'"),
+    (
+        "syslib.version",
+        "Exception: Python bindings of GDAL 3.9.0 require at least libgdal 3.9.0, but 3.6.2 was found",
+    ),
+    ("syslib.version", "Requested 'cairo >= 1.99' but version of cairo is 1.16.0"),
     ("incompatible.platform", "src/win.c:3:10: fatal error: windows.h: No such file or directory"),
     ("incompatible.platform", "x.m:1:9: fatal error: Cocoa/Cocoa.h: No such file or directory"),
     ("incompatible.platform", "ModuleNotFoundError: No module named 'winreg'"),
