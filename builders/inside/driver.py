@@ -66,12 +66,21 @@ class Plan(TypedDict):
     """What the sandbox's own /etc/hosts holds."""
 
 
+_SIGNALLED = 128
+"""Exit codes of programs that a signal ended are above."""
+
+
 class HookFailed(Exception):
     """A hook ended badly; the log says why."""
 
     def __init__(self, exit_code: int = 1) -> None:
         super().__init__(exit_code)
         self.exit_code = exit_code
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether a signal ended it: it ran into a limit, most of all that of memory."""
+        return self.exit_code > _SIGNALLED
 
 
 def main() -> None:
@@ -146,7 +155,7 @@ class _Backend:
             try:
                 _call(lambda: self._builder.build("wheel", str(_OUT), self._recipe.config_settings))
             except HookFailed as failure:
-                if not left or shortage(failure.exit_code) or not self._asks_again():
+                if not left or failure.was_killed or shortage(failure.exit_code) or not self._asks_again():
                     self._host.stage = "build"
                     raise
                 shutil.rmtree(_OUT)
