@@ -39,6 +39,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--at-once", type=int, default=2, metavar="N", help="rows at the same time (default 2)")
     parser.add_argument("--write", action="store_true", help="write docs/build-yield.md")
     parser.add_argument("--again", action="store_true", help="measure nothing: print what was measured last")
+    parser.add_argument(
+        "--remark", default="", metavar="TEXT", help="what else the page has to say of how it was measured"
+    )
     parser.add_argument("projects", nargs="*", metavar="PROJECT", help="only these; what else was measured is kept")
     chosen = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
@@ -51,7 +54,7 @@ def main(arguments: list[str]) -> int:
             known[outcome.name, outcome.version] = outcome
             store(RESULTS, list(known.values()))
     outcomes = [known[key] for row in corpus.read() if (key := (row.name, row.version)) in known]
-    page = written(outcomes, _machine())
+    page = written(outcomes, f"{_machine()} {chosen.remark}".strip())
     print(page)
     if chosen.write:
         PAGE.write_text(page)
@@ -105,7 +108,7 @@ def _pip() -> Path:
 
 
 def _machine() -> str:
-    return f"Measured on {os.cpu_count()} cores, {platform.system()} {platform.machine()}, two rows at a time."
+    return f"Measured on {os.cpu_count()} cores, {platform.system()} {platform.machine()}."
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def written(outcomes: Sequence[Outcome], machine: str) -> str:
         "# What gets built",
         "",
         "Every sdist of `bench/yields/corpus.tsv`, through the running server by a real pip, beside plain `pip wheel`",
-        "with the system's Python on the same machine in the same run (`make yield`, which writes this page).",
+        "with the system's Python on the same machine, row by row (`make yield`, which writes this page).",
         "The server builds in a root file system of the same distribution, made by `buildthrough target create",
         "--with-recipes`: it has the libraries that recipes name, which a client's machine has not.",
         f"{machine}",

@@ -46,6 +46,8 @@ _OFFLINE = {"CARGO_HOME": str(_ROOT / "cargo"), "CARGO_NET_OFFLINE": "true"}
 _LARGEST_PYPROJECT = 1 << 20
 _MOST_ROUNDS = 3
 """How often the wheel is built, where the backend asks for more each time that it failed."""
+_SIGNALLED = 128
+"""Exit codes of programs that a signal ended are above."""
 _LARGEST_ANSWER = 4 << 20
 """Of a hook, in bytes."""
 _MOST_NAMES = 1000
@@ -64,10 +66,6 @@ class Plan(TypedDict):
     """The file that `buildthrough.builders.inside.recipe` reads."""
     hosts: str
     """What the sandbox's own /etc/hosts holds."""
-
-
-_SIGNALLED = 128
-"""Exit codes of programs that a signal ended are above."""
 
 
 class HookFailed(Exception):
