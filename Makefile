@@ -34,7 +34,7 @@ install: $(VENV)/.installed
 serve: $(VENV)/.installed
 	exec $(BIN)/buildthrough serve $(ARGS)
 
-$(VENV)/.installed: pyproject.toml hatch_build.py scripts/system-packages scripts/find-python
+$(VENV)/.made: scripts/system-packages scripts/find-python
 	@python=$$(scripts/find-python "$(PYTHON)"); \
 	scripts/system-packages "$$python"; \
 	if ! $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
@@ -42,15 +42,18 @@ $(VENV)/.installed: pyproject.toml hatch_build.py scripts/system-packages script
 	    rm -rf $(VENV); \
 	    "$$python" -m venv $(VENV); \
 	fi
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.made pyproject.toml hatch_build.py
 	@echo "installing buildthrough into $(VENV)"
 	@$(PIP) install --editable .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.installed
+$(VENV)/.dev: $(VENV)/.made pyproject.toml hatch_build.py
 	@scripts/system-packages $(BIN)/python pypy3:pypy3,pypy3-dev runc:runc
-	@echo "installing what the tests need"
+	@echo "installing buildthrough and what the tests need into $(VENV)"
 	@$(PIP) install --editable ".[dev]"
-	@touch $@
+	@touch $(VENV)/.installed $@
 
 .cache/wheels/.fetched: $(VENV)/.installed
 	@echo "fetching wheels that tests build with"
@@ -77,8 +80,13 @@ $(VENV)/.dev: $(VENV)/.installed
 	    || { tail -n 20 .cache/roots.log; exit 1; }
 	@touch $@
 
+# What comes before the tests, the slowest first; two at a time, since most of it waits for others.
+.PHONY: ready
+ready: .cache/roots/.made .cache/clients/.fetched .cache/toolchains/.fetched .cache/wheels/.fetched lint
+
 .PHONY: test network-test load-test fuzz lint format bench yield clean
-test: lint .cache/wheels/.fetched .cache/toolchains/.fetched .cache/clients/.fetched .cache/roots/.made
+test: $(VENV)/.dev
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line ready
 	$(BIN)/pytest --cov --cov-branch --cov-report=term:skip-covered $(ARGS)
 
 network-test: $(VENV)/.dev
