@@ -77,5 +77,5 @@ class _Namespaces:
             argv,
             streams=ends.streams,
             inherited=descriptors.numbers,
-            reports=Reports(status=status, ready=ends.ready, leash=ends.leash),
+            reports=Reports(status=status, leash=ends.leash),
         )

@@ -89,11 +89,18 @@ class Cgroup:
                 _write_if_there(self._memory, "memory.oom.group", 1)
             _write(self._pids, "pids.max", processes)
             if self._cpu is not None:
-                # Builds take what the index leaves. A weight alone would not do: the kernel lets who runs finish its
-                # slice of some milliseconds before somebody who wakes up, unless whoever runs is idle.
-                _write_if_there(self._cpu, "cpu.idle", 1)
+                _write_if_there(self._cpu, "cpu.idle", 0)  # as it is; refused here if ever: `give_way` comes too late
         except OSError as error:
             raise InfrastructureFault("infra.sandbox", f"the control group cannot be made: {error}") from error
+
+    def give_way(self) -> None:
+        """Let what is in it have only the processor time that others leave.
+
+        A weight alone would not do: the kernel lets who runs finish its slice of some milliseconds before somebody who
+        wakes up, unless whoever runs is idle.
+        """
+        if self._cpu is not None:
+            _write_if_there(self._cpu, "cpu.idle", 1)
 
     def usage(self) -> Usage:
         """Read the counters."""

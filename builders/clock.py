@@ -18,12 +18,14 @@ _MOST_FORGIVEN = 4
 
 
 class Clock:
-    """Runs from the start; stands still while the host works out an answer. Seconds."""
+    """Runs once the command begins; stands still while the host works out an answer. Seconds."""
 
     def __init__(self, now: Callable[[], float] = monotonic) -> None:
         self._now = now
         self._counted = 0.0
-        self._running_since: float | None = now()
+        self._has_begun = False
+        self._is_commands_turn = True
+        self._running_since: float | None = None
         self._heard = 0.0
         self._forgiven = 0.0
 
@@ -38,6 +40,12 @@ class Clock:
         """Time counted since the command was last heard of."""
         return self.elapsed - self._heard
 
+    def begin(self) -> None:
+        """Count from now on: the sandbox is set up, which was the host's doing."""
+        self._has_begun = True
+        if self._is_commands_turn:
+            self.start()
+
     def hear(self) -> None:
         """Note a sign of life: a message, or output."""
         self._heard = self.elapsed
@@ -50,12 +58,14 @@ class Clock:
 
     def stop(self) -> None:
         """Stand still: it is the host's turn."""
+        self._is_commands_turn = False
         self._counted = self.elapsed
         self._running_since = None
 
     def start(self) -> None:
         """Run on: the host is done, or waits for the command."""
-        if self._running_since is None:
+        self._is_commands_turn = True
+        if self._has_begun and self._running_since is None:
             self._running_since = self._now()
 
     @contextmanager

@@ -33,8 +33,12 @@ class Confined:
         self._top = top
         self._ends = ends
         self._user = user
-        self._begun = asyncio.create_task(self._begin())
-        self.ran = False
+        self._begun = asyncio.create_task(ends.leash.hold())
+
+    @property
+    def ran(self) -> bool:
+        """Whether the command began; holds once everything is dead."""
+        return self._ends.leash.let_go
 
     @classmethod
     async def start(
@@ -56,6 +60,10 @@ class Confined:
     async def found(self) -> int | None:
         """Return the pid of the process at the top."""
         return self._top.pid
+
+    async def begun(self) -> None:
+        """Wait until the command begins, or its set-up has ended without that."""
+        await asyncio.shield(self._begun)
 
     async def wait(self) -> int:
         """Wait until everything is dead. Return the exit code as a shell gives it."""
@@ -84,12 +92,6 @@ class Confined:
         with suppress(ProcessLookupError):
             self._top.kill()
         return await self.wait()
-
-    async def _begin(self) -> None:
-        """Let the command begin, when everything that ends it is in place."""
-        if await self._ends.ready.readline():
-            self.ran = True
-            self._ends.leash.write(b"go\n")
 
 
 def _kill_all_of(uid: int) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import platform
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -15,11 +16,12 @@ from buildthrough.builders.channel import LONGEST_LINE, PipeChannel
 from buildthrough.builders.clock import Clock
 from buildthrough.builders.faults import InfrastructureFault, SlotFault
 from buildthrough.builders.host import count_tasks, survey_host, survey_root
+from buildthrough.builders.leash import Leash
 from buildthrough.builders.log import Log
 from buildthrough.builders.pipes import Pipes
 from buildthrough.builders.remains import Marks, find_remains
 from buildthrough.builders.sandbox import Ending
-from buildthrough.builders.supervision import Supervision
+from buildthrough.builders.supervision import SET_UP_SECONDS, Supervision
 from buildthrough.builders.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -64,8 +66,7 @@ class Ends:
     messages: int
     streams: tuple[int, int, int]
     """Of the set-up: it waits on the first until it may begin, writes a line to the second before, and the log."""
-    ready: asyncio.StreamReader
-    leash: asyncio.StreamWriter
+    leash: Leash
 
 
 class Processes(Protocol):
@@ -73,11 +74,18 @@ class Processes(Protocol):
 
     namespace: int | None
     """Of process ids, as its inode number; None where none was made."""
-    ran: bool
-    """Whether the command began; holds once everything is dead."""
+
+    @property
+    def ran(self) -> bool:
+        """Whether the command began; holds once everything is dead."""
+        ...
 
     async def found(self) -> int | None:
         """Wait until the pid is known above which there is nothing of the command, and return it; None for none."""
+        ...
+
+    async def begun(self) -> None:
+        """Wait until the command begins, or its set-up has ended without that."""
         ...
 
     async def wait(self) -> int:
@@ -195,8 +203,7 @@ async def _run_in_pipes(plan: Plan, walls: Walls, talk: Callable[[Channel], Awai
             answers=answers_end,
             messages=messages_end,
             streams=(leash_end, ready_end, log_end),
-            ready=ready,
-            leash=leash,
+            leash=Leash(ready, leash, partial(_begin, clock, plan.cgroup)),
         )
         try:
             tree = await walls.start(plan, pipes, ends)
@@ -222,6 +229,13 @@ async def _run_in_pipes(plan: Plan, walls: Walls, talk: Callable[[Channel], Awai
         return await _outcome(plan, supervision, watchdog, tree, talk)
 
 
+def _begin(clock: Clock, cgroup: Cgroup | None) -> None:
+    """Count the command's time, and let it have only what others leave: its set-up, which is ours, is neither."""
+    if cgroup is not None:
+        cgroup.give_way()
+    clock.begin()
+
+
 async def _outcome(
     plan: Plan, supervision: Supervision, watchdog: Watchdog, tree: Processes, talk: Callable[[Channel], Awaitable[T]]
 ) -> tuple[T | None, Ending]:
@@ -234,6 +248,8 @@ async def _outcome(
     await _prove_the_end(plan, tree, fault)
     usage = await asyncio.to_thread(_usage, plan, watchdog)
     overrun = _overrun(plan.command.limits, supervision, usage)
+    if supervision.stuck:
+        raise InfrastructureFault("infra.sandbox", f"the sandbox was not set up within {SET_UP_SECONDS:g} seconds")
     if not (tree.ran or overrun or plan.stop.is_set()):
         raise InfrastructureFault("infra.sandbox", _complaint(supervision.log)) from fault
     if fault is not None:

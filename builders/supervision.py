@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from buildthrough.builders.watchdog import Watchdog
 
 T = TypeVar("T")
+SET_UP_SECONDS = 60.0
+"""So long a sandbox may take to be set up: milliseconds, unless the machine hangs."""
 _LAST_WORDS_SECONDS = 1.0
 
 
@@ -45,6 +47,8 @@ class Supervision:
         self._stop = stop
         self.exit_code = 0
         self.overrun: Overrun | None = None
+        self.stuck = False
+        """Whether the command was ended before it began, since its set-up took too long."""
 
     @property
     def log(self) -> bytes:
@@ -69,13 +73,13 @@ class Supervision:
                 under_way = [task for task in (talking, ending, *watches) if not task.done()]
                 await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
                 self.overrun = next((limit for task in watches if task.done() and (limit := task.result())), None)
-                if self.overrun or self._stop.is_set() or (talking.done() and talking.exception()):
+                if self.overrun or self.stuck or self._stop.is_set() or (talking.done() and talking.exception()):
                     break
             return self._outcome(talking)
         finally:
+            self._clock.stop()  # what its death takes is not its own time
             self.exit_code = await self._tree.kill()
             await _cancel(talking, ending, *watches)
-            self._clock.stop()
             await self._last_words()
 
     async def _talk(self, talk: Callable[[Channel], Awaitable[T]]) -> T:
@@ -101,12 +105,20 @@ class Supervision:
             self._clock.overrun(self._limits),
             self._log.overrun(),
             self._stopped(),
+            self._set_up(),
             self._watchdog.overrun(),
         ]
         return watches
 
     async def _stopped(self) -> None:
         await self._stop.wait()
+
+    async def _set_up(self) -> None:
+        try:
+            async with asyncio.timeout(SET_UP_SECONDS):
+                await self._tree.begun()
+        except TimeoutError:
+            self.stuck = True
 
     async def _last_words(self) -> None:
         """Read what is left in the pipe of the log; its end comes at once, now that everything is dead."""

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from asyncio.subprocess import Process
     from collections.abc import Sequence
 
-_SET_UP_SECONDS = 1.0
+    from buildthrough.builders.leash import Leash
+
+_REPORT_SECONDS = 5.0
 _REAP_SECONDS = 5.0
 _DEATH_SECONDS = 30.0
 _SIGNALLED = 128
@@ -29,10 +31,7 @@ class Reports:
 
     status: asyncio.StreamReader
     """What bwrap reports (``--json-status-fd``)."""
-    ready: asyncio.StreamReader
-    """A line, once the command is about to begin."""
-    leash: asyncio.StreamWriter
-    """It begins when it gets a line here."""
+    leash: Leash
 
 
 class Tree:
@@ -50,13 +49,16 @@ class Tree:
         self._dead = asyncio.Event()
         self._found = asyncio.Event()
         self._reported = asyncio.create_task(self._follow())
-        self._begun = asyncio.create_task(self._begin())
+        self._begun = asyncio.create_task(reports.leash.hold())
         self.pid: int | None = None
         """Of the command itself, pid 1 inside, as the host counts."""
         self.namespace: int | None = None
         """Of process ids, the one that it is pid 1 of, as its inode number."""
-        self.ran = False
+
+    @property
+    def ran(self) -> bool:
         """Whether the command began; holds once everything is dead."""
+        return self._reports.leash.let_go
 
     @classmethod
     async def start(
@@ -78,8 +80,12 @@ class Tree:
     async def found(self) -> int | None:
         """Wait until the command begins, in file systems of its own, and return its pid; None where it does not."""
         await self._found.wait()
-        await asyncio.shield(self._begun)
+        await self.begun()
         return self.pid if self.ran else None
+
+    async def begun(self) -> None:
+        """Wait until the command begins, or its set-up has ended without that."""
+        await asyncio.shield(self._begun)
 
     async def wait(self) -> int:
         """Wait until everything is dead. Return the exit code as a shell gives it."""
@@ -108,7 +114,7 @@ class Tree:
     async def _kill(self) -> int:
         """Kill pid 1 of the namespace first, so that bwrap reaps it, and not the host's init."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(_SET_UP_SECONDS):
+            async with asyncio.timeout(_REPORT_SECONDS):
                 await self._found.wait()
         if self._init is not None:
             with suppress(ProcessLookupError):
@@ -123,21 +129,15 @@ class Tree:
         return await self.wait()
 
     async def _follow(self) -> None:
-        """Read bwrap's report, in which the pid comes first."""
+        """Read bwrap's report, in which the pid comes first; what was killed in the middle of a line said nothing."""
         try:
-            while line := await self._reports.status.readline():
+            while (line := await self._reports.status.readline()).endswith(b"\n"):
                 report: dict[str, Any] = json.loads(line)
                 if "child-pid" in report:
                     self.namespace = report.get("pid-namespace")
                     self._hold(report["child-pid"])
         finally:
             self._found.set()
-
-    async def _begin(self) -> None:
-        """Let the command begin, when everything that ends it is in place."""
-        if await self._reports.ready.readline():
-            self.ran = True
-            self._reports.leash.write(b"go\n")
 
     def _hold(self, pid: int) -> None:
         """Get a hold on the process, so that its number cannot come to mean another one."""

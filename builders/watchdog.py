@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from buildthrough.builders.sandbox import Limits
 
 _PERIOD = 0.1
-_LONGEST_PERIOD = 1.0
-_HARDLY = 0.1
+_HARDLY = 0.5
 """Of one processor: what gets less while it is ready to run is starved."""
 _KIBIBYTE = 1024
 _COUNTED = ("RssAnon:", "RssShmem:")
@@ -83,8 +82,9 @@ class Watchdog:
                 return limit
             before, looked = looked, monotonic()
             passed = looked - before
-            if self.cpu_seconds - spent < _HARDLY * passed and await asyncio.to_thread(self.is_ready, root):
-                self._starved(min(passed, _LONGEST_PERIOD))
+            had = self.cpu_seconds - spent
+            if had < _HARDLY * passed and await asyncio.to_thread(self.is_ready, root):
+                self._starved(passed - had)
 
     def look(self, root: int) -> Literal["memory", "cpu", "inodes"] | None:
         """Look once; return the limit that is overrun. Blocking."""

@@ -75,6 +75,7 @@ class FakeSandbox:
         self.commands.append(command)
         performance = Performance(self.script, self.heard)
         clock = Clock()
+        clock.begin()
         channel = PipeChannel(performance.messages, performance, clock)
         playing = asyncio.create_task(performance.play())
         talking = asyncio.create_task(_talk(talk, channel, clock))

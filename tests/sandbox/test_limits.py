@@ -283,9 +283,9 @@ async def test_time_in_which_others_take_the_processors_is_not_held_against_a_bu
     """Builds take what others leave: where those leave nothing for some seconds, a build is not too slow by that."""
     spinning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))]
     try:
-        asyncio.get_running_loop().call_later(5, lambda: [one.kill() for one in spinning])
+        asyncio.get_running_loop().call_later(6, lambda: [one.kill() for one in spinning])
         script = "end = time.process_time() + 0.5\nwhile time.process_time() < end: pass\nsay(done=True)"
-        outcome = await inside(script, wall_seconds=3.0, silence_seconds=3.0)
+        outcome = await inside(script, wall_seconds=4.0, silence_seconds=4.0)
         assert (outcome.exit_code, outcome.overrun) == (0, None)
     finally:
         for one in spinning:

@@ -26,6 +26,9 @@ class Time:
 def test_the_clock_counts_the_commands_time_only():
     time = Time()
     clock = Clock(time)
+    time.now += 30
+    assert clock.elapsed == 0, "the sandbox is being set up"
+    clock.begin()
     time.now += 3
     clock.stop()
     time.now += 50
@@ -42,9 +45,27 @@ def test_the_clock_counts_the_commands_time_only():
     assert (clock.elapsed, clock.quiet) == (10, 5)
 
 
+def test_a_command_that_begins_while_the_host_is_busy_waits_for_it_before_it_counts():
+    time = Time()
+    clock = Clock(time)
+    with clock.commands_turn():
+        time.now += 1
+    clock.begin()
+    time.now += 2
+    assert clock.elapsed == 0
+    clock.start()
+    time.now += 4
+    assert clock.elapsed == 4
+
+
 async def test_the_clock_tells_time_from_silence():
-    assert await Clock().overrun(Limits(wall_seconds=0.05, silence_seconds=9)) == "time"
-    assert await Clock().overrun(Limits(wall_seconds=9, silence_seconds=0.05)) == "silence"
+    for limits, end in (
+        (Limits(wall_seconds=0.05, silence_seconds=9), "time"),
+        (Limits(wall_seconds=9, silence_seconds=0.05), "silence"),
+    ):
+        clock = Clock()
+        clock.begin()
+        assert await clock.overrun(limits) == end
 
 
 @pytest.mark.parametrize("piece", [1, 3, 7, 1000])
@@ -141,6 +162,7 @@ def test_what_refuses_namespaces_is_named(tmp_path, path, content, advice):
 def test_time_without_a_processor_is_forgiven_up_to_a_bound():
     time = Time()
     clock = Clock(time)
+    clock.begin()
     limits = Limits(wall_seconds=10)
     time.now += 8
     clock.forgive(5, limits)
