@@ -106,7 +106,7 @@ class Inside:
 
     async def ask(self, job: dict[str, Any]) -> dict[str, Any]:
         process = await self.start(job)
-        out, err = await asyncio.wait_for(process.communicate(), 60)
+        out, err = await asyncio.wait_for(process.communicate(), 150)
         assert process.returncode == 0, err.decode()
         return json.loads(out)
 
@@ -122,12 +122,16 @@ class Inside:
         for pid in self.survivors():
             os.kill(pid, signal.SIGKILL)
 
-    async def left_after(self, seconds: float) -> list[str]:
-        """Wait until nothing is left, for so long; describe what is left then."""
+    async def left_after(self, seconds: float, *, but: str | None = None) -> list[str]:
+        """Wait until nothing is left, for so long; describe what is left then, but for lines with ``but``."""
         deadline = time.monotonic() + seconds
-        while (left := self.survivors()) and time.monotonic() < deadline:
+        while (left := self._left(but)) and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
-        return [_describe(pid) for pid in left]
+        return left
+
+    def _left(self, but: str | None) -> list[str]:
+        lines = map(_describe, self.survivors())
+        return [line for line in lines if line is not None and (but is None or but not in line)]
 
 
 def _pids() -> list[int]:
@@ -141,13 +145,16 @@ def _command_line(pid: int) -> bytes:
         return b""
 
 
-def _describe(pid: int) -> str:
+def _describe(pid: int) -> str | None:
+    """Return a line about a process; None for one that has ended, and that init may not have reaped yet."""
     try:
         program = Path(f"/proc/{pid}/comm").read_text().strip()
         status = Path(f"/proc/{pid}/status").read_text().splitlines()
         waits = Path(f"/proc/{pid}/wchan").read_text()
     except (FileNotFoundError, ProcessLookupError):
-        return f"{pid} is gone just now"
+        return None
+    if "State:\tZ (zombie)" in status:
+        return None
     return f"{pid} {program} {waits} " + " ".join(
         line for line in status if line.startswith(("State", "PPid", "NSpid"))
     )
