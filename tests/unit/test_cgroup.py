@@ -87,6 +87,8 @@ def test_builds_take_only_the_processors_that_nobody_wants(tmp_path, monkeypatch
     monkeypatch.setattr(cgroup, "_remove", lambda _: None)
     monkeypatch.setattr(type(tmp_path), "mkdir", _like_the_kernel)
     group.create(memory_bytes=1000, processes=20)
+    assert (parents["cpu"] / name / "cpu.idle").read_text() == "0", "the sandbox is set up like anybody else"
+    group.give_way()
     assert (parents["cpu"] / name / "cpu.idle").read_text() == "1"
     assert (parents["pids"] / name / "pids.max").read_text() == "20"
     assert group.procs == tuple(parent / name / "cgroup.procs" for parent in parents.values())
