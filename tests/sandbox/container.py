@@ -78,7 +78,6 @@ class Bundle:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=240,
             check=False,
         )
 

@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -189,6 +189,15 @@ def processes_of(uids: range) -> list[str]:
         except (FileNotFoundError, ProcessLookupError):
             continue  # it has ended meanwhile
     return found
+
+
+def is_shown(uid: int, path: str) -> bool:
+    """Whether a process of this user has that path in file systems of its own."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended meanwhile
+            if process.stat().st_uid == uid and Path(f"{process}/root{path}").exists():
+                return True
+    return False
 
 
 def files_of(uids: range) -> Iterator[str]:

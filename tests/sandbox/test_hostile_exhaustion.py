@@ -5,21 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import time
 import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.fakes.sdists import pure_sdist
-from tests.sandbox.outside import Attack, Outside, traps
+from tests.sandbox.outside import UIDS, Attack, Outside, is_shown, traps
 from tests.sandbox.workbench import Workbench, package, workbench
 
 from buildthrough.builders.faults import PackageFault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-    from tests.fakes.sdists import Sdist
 
 MEBIBYTE = 1 << 20
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a build a user of its own")
@@ -62,7 +59,7 @@ LIMITED: Mapping[str, tuple[str, dict[str, float]]] = {
     "makes-a-sparse-terabyte": ("limit.file-size", {}),
     "makes-files-without-end": ("limit.inodes", {"inodes": 12000}),
     "spins-and-ignores-signals": ("limit.time", {"wall_seconds": 4.0}),
-    "spins-in-short-lived-children": ("limit.cpu", {"cpu_seconds": 2, "silence_seconds": 60}),
+    "spins-in-short-lived-children": ("limit.cpu", {"cpu_seconds": 2}),
     "starts-threads-without-end": ("limit.processes", {"processes": 40}),
     "stops-everybody": ("limit.silence", {"silence_seconds": 3.0}),
     "writes-one-large-file": ("limit.file-size", {"file_bytes": 32 * MEBIBYTE}),
@@ -81,7 +78,7 @@ async def test_what_wants_too_much_ends_in_its_own_class(
 
 
 async def test_one_process_alone_meets_the_limit_of_processor_time(bench: Workbench, outside: Outside) -> None:
-    attack = await outside.attack(bench, "spins-and-ignores-signals", cpu_seconds=1, silence_seconds=60)
+    attack = await outside.attack(bench, "spins-and-ignores-signals", cpu_seconds=1)
 
     assert attack.kind == "limit.cpu"
     assert attack.fault.line == "used more than 1 seconds of processor time"
@@ -126,12 +123,9 @@ async def test_every_folder_that_can_be_filled_is_bounded(bench: Workbench, outs
 
 
 async def test_daemons_that_keep_the_log_open_end_with_their_build(bench: Workbench, outside: Outside) -> None:
-    begun = time.monotonic()
-
     attack = await outside.attack(bench, "leaves-daemons-with-the-log")
 
-    assert attack.wheel is not None
-    assert time.monotonic() - begun < 20
+    assert attack.wheel is not None, attack.fault  # who waited for them, who never end, would overrun its time
 
 
 async def test_of_a_long_log_head_and_tail_are_kept(bench: Workbench, outside: Outside) -> None:
@@ -189,31 +183,36 @@ async def test_an_honest_build_beside_a_hostile_one_gives_the_same_wheel(
     bench: Workbench, other: Workbench, outside: Outside, name: str
 ) -> None:
     alone = await bench.build(pure_sdist())
-    limits = {"processes": 60, "memory_bytes": 128 * MEBIBYTE, "wall_seconds": 8}
+    kind, limits = LIMITED[name]
 
     beside, attack = await asyncio.gather(other.build(pure_sdist()), outside.build(bench, name, **limits))
     outside.look_for_remains()
 
     assert beside.sha256 == alone.sha256
-    assert attack.kind in {"limit.time", "limit.memory"}
+    assert attack.kind == kind
 
 
 @AS_ROOT
 async def test_two_builds_at_once_see_nothing_of_each_other(
     bench: Workbench, other: Workbench, outside: Outside
 ) -> None:
-    def sdist(me: str) -> Sdist:
-        told = {"me": me, "seconds": 4}
-        return package("looks-for-a-neighbour", more={"told.json": json.dumps(told).encode()})
+    def attack(where: Workbench, me: str) -> asyncio.Task[Attack]:
+        sdist = package("looks-for-a-neighbour", more={"told.json": json.dumps({"me": me}).encode()})
+        return asyncio.create_task(outside.build(where, sdist))
 
-    attacks = await asyncio.gather(outside.build(bench, sdist("first")), outside.build(other, sdist("second")))
+    attacks = [attack(bench, "first"), attack(other, "second")]
+    for shown, said in ((("first", "second"), "both-are-there"), (("seen", "seen"), "both-have-looked")):
+        while not all(is_shown(uid, f"/tmp/{name}") for uid, name in zip(UIDS, shown, strict=False)):
+            assert not any(each.done() for each in attacks), [await each for each in attacks]
+            await asyncio.sleep(0.02)
+        for wheels in (*bench.folder.glob("build-*/wheels"), *other.folder.glob("build-*/wheels")):
+            (wheels / said).touch()
+    first, second = map(report, await asyncio.gather(*attacks))
     outside.look_for_remains()
-    first, second = map(report, attacks)
 
-    assert abs(first["now"] - second["now"]) < 4  # they were there at the same time
     assert [name for name in first["tmp"] if not name.startswith("tmp")] == ["first"]
     assert [name for name in second["tmp"] if not name.startswith("tmp")] == ["second"]
     assert (first["shm"], second["shm"]) == ([], [])
     assert second["socket"] == "ECONNREFUSED"
-    assert first["visitor"] in {"?", "ETIMEDOUT", "EAGAIN"}
+    assert first["visitor"] == "EAGAIN"
     assert all(len(said["processes"]) <= 3 and said["processes"][0] == 1 for said in (first, second))

@@ -40,11 +40,11 @@ async def test_what_differs_by_nature_is_the_same_each_time(
     benches: tuple[Workbench, Workbench], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sdist = package("differs-by-nature")
-    first = await benches[0].build(sdist, wall_seconds=150)
+    first = await benches[0].build(sdist)
     monkeypatch.setenv("TZ", "Asia/Kathmandu")
     monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
     monkeypatch.setenv("PYTHONHASHSEED", "random")
-    second = await benches[1].build(sdist, wall_seconds=150)
+    second = await benches[1].build(sdist)
 
     one, two = contents(first), contents(second)
     assert {name: data for name, data in one.items() if two.get(name) != data} == {}
@@ -63,7 +63,7 @@ def test_without_namespaces_debug_information_is_the_same() -> None:
     found = []
     for slot in (0, 1):
         with workbench(slot=slot, make=LandlockSandbox) as bench:
-            found.append(contents(asyncio.run(bench.build(package("differs-by-nature"), wall_seconds=150))))
+            found.append(contents(asyncio.run(bench.build(package("differs-by-nature")))))
     one, two = found
     assert one["sample/facts.txt"] != two["sample/facts.txt"]
     for name in ("sample/0/libsample.a", "sample/1/libsample.a"):
@@ -86,7 +86,7 @@ async def test_builds_are_told_the_time_of_the_newest_file(
             new.addfile(member, old.extractfile(member))
     sdist = dataclasses.replace(plain, data=gzip.compress(packed.getvalue()))
 
-    wheel = await benches[0].build(sdist, wall_seconds=150)
+    wheel = await benches[0].build(sdist)
 
     date = datetime.fromtimestamp(epoch, UTC)
     assert f"source date: {date:%Y-%m-%d %H:%M:%S} UTC" in contents(wheel)["sample/facts.txt"].decode()

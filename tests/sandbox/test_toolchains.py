@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LIMITS = {"memory_bytes": 1 << 30, "disk_bytes": 512 << 20, "wall_seconds": 400, "silence_seconds": 300}
-pytestmark = pytest.mark.timeout(450)
 WANTED = {
     "setuptools-cython": ("setuptools", "cython"),
     "cmake-pybind11": ("scikit_build_core", "pathspec", "packaging", "pybind11"),

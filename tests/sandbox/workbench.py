@@ -43,7 +43,7 @@ FIRST_UID = uids.WORKBENCH
 WHEELS = Path(os.environ.get("BUILDTHROUGH_TEST_WHEELS") or FOLDER.parents[1] / ".cache" / "wheels")
 TOOLCHAIN_WHEELS = WHEELS.with_name("toolchains")
 """Large ones, for few."""
-LIMITS = Limits(memory_bytes=512 << 20, disk_bytes=128 << 20, wall_seconds=60, silence_seconds=30)
+LIMITS = Limits(memory_bytes=512 << 20, disk_bytes=128 << 20, wall_seconds=240, silence_seconds=120)
 
 
 def package(
