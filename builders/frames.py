@@ -18,6 +18,10 @@ class Broken(Exception):
     """The connection ended, or what came over it is no frame."""
 
 
+class Ended(Broken):
+    """The connection ended."""
+
+
 async def write(writer: asyncio.StreamWriter, frame: dict[str, Any], content: bytes = b"") -> None:
     """Send one frame, and bytes that belong to it. Raise `Broken`."""
     data = json.dumps(frame, separators=(",", ":")).encode()
@@ -25,7 +29,7 @@ async def write(writer: asyncio.StreamWriter, frame: dict[str, Any], content: by
     try:
         await writer.drain()
     except ConnectionError as error:
-        raise Broken("the connection ended") from error
+        raise Ended("the connection ended") from error
 
 
 async def read(reader: asyncio.StreamReader) -> dict[str, Any]:
@@ -36,7 +40,7 @@ async def read(reader: asyncio.StreamReader) -> dict[str, Any]:
             raise Broken(f"a frame of {length} bytes is too long")
         frame = json.loads(await reader.readexactly(length))
     except (EOFError, ConnectionError) as error:
-        raise Broken("the connection ended") from error
+        raise Ended("the connection ended") from error
     except ValueError as error:
         raise Broken("what came is no frame") from error
     if not isinstance(frame, dict):

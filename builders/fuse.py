@@ -41,6 +41,7 @@ _BLAMES = {
     "infra.no-target": Blame.BUILD,
     "infra.queue-full": Blame.BUILD,
     "infra.worker-lost": Blame.BUILD,
+    "infra.builder-away": Blame.BUILD,  # nothing is started while it is away; it may be this build that ended it
     # What runs inside may bring these about on purpose: a hostile sdist must not keep others from being built.
     "infra.driver": Blame.BUILD,
     "infra.remains": Blame.BUILD,  # and its slot takes no other build

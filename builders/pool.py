@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from buildthrough.builders.attendance import Work
+    from buildthrough.builders.pool_state import Away
     from buildthrough.builders.queue import BuildQueue
     from buildthrough.builders.request import Build, BuildRequest
     from buildthrough.builders.sandbox import Sandbox
@@ -76,6 +77,9 @@ class Pool(Generic[L]):
             beat_seconds=beat_seconds,
         )
         self._running: dict[int, asyncio.Task[None]] = {}
+        self._crew = 0
+        """Counts how often the slots were replaced: one of an earlier crew takes no more builds."""
+        self._away: Away | None = None
         self._dispatching: asyncio.Task[None] | None = None
 
     @property
@@ -99,13 +103,13 @@ class Pool(Generic[L]):
             is_draining=self._is_draining,
             lock=self._judgement.lock,
             mean_seconds=self._judgement.mean_seconds,
+            away=self._away,
         )
 
     async def __aenter__(self) -> Self:
         self._stopped.clear()
-        if self._slots:
-            self._dispatching = asyncio.create_task(self._dispatch(), name="dispatch")
-            self._dispatching.add_done_callback(_report)
+        self._dispatching = asyncio.create_task(self._dispatch(), name="dispatch")
+        self._dispatching.add_done_callback(_report)
         return self
 
     async def __aexit__(
@@ -144,6 +148,14 @@ class Pool(Generic[L]):
         """Return what a build of this request asks for."""
         return self._demand(request)
 
+    def adopt(self, sandboxes: Sequence[Sandbox], *, away: Away | None = None) -> None:
+        """Build in these slots from now on; builds that run go on in theirs. ``away`` says why there are none."""
+        self._crew += 1
+        self._slots = len(sandboxes)
+        self._idle = list(sandboxes)
+        self._away = away
+        self._notify()
+
     def drain(self) -> None:
         """Start no more builds; those that run go on."""
         self._is_draining = True
@@ -168,8 +180,12 @@ class Pool(Generic[L]):
                 logger.exception("no build could be taken from the queue by a fault of ours")
                 await self._persistence.pause(1)
                 continue
-            if build is not None:
+            if build is None:
+                continue
+            if self._idle:
                 self._start(build)
+            else:  # the slots were taken away while it was claimed
+                await self._attendance.give_back(build)
 
     def _seconds_to_wait(self) -> float | None:
         """Return how long no build may be started, None until something changes; 0 or less where one may."""
@@ -209,7 +225,7 @@ class Pool(Generic[L]):
         wanted = self._demand(build.request)
         too_big = None if wanted.fits(self._total) else _too_big(wanted, self._total)
         taken = NOTHING if too_big else wanted
-        sandbox = self._idle.pop(0)
+        sandbox, crew = self._idle.pop(0), self._crew
         self._free -= taken
 
         async def occupy() -> None:
@@ -217,10 +233,10 @@ class Pool(Generic[L]):
                 await self._see_to(build, sandbox, too_big)
             finally:
                 self._free += taken
-                if self._judgement.is_unsafe(build.id):
-                    self._slots -= 1
-                else:
-                    self._idle.append(sandbox)
+                is_unsafe = self._judgement.is_unsafe(build.id)
+                if crew == self._crew:
+                    self._slots -= is_unsafe
+                    self._idle += [] if is_unsafe else [sandbox]
                 del self._running[build.id]
                 self._notify()
 

@@ -23,6 +23,8 @@ class Wait(StrEnum):
     """The build of a build requirement, see `Build.waits_for`."""
     BACK_OFF = "back-off"
     """Time, after a fault of ours, see `Build.not_before`."""
+    BUILDER = "builder"
+    """The builder on `build.socket`, which is away."""
     DRAIN = "drain"
     """An operator's ``resume``."""
     LOCK = "lock"
@@ -31,6 +33,15 @@ class Wait(StrEnum):
     """Memory or processors."""
     SLOT = "slot"
     """Its turn."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Away:
+    """A builder that does not answer."""
+
+    since: datetime
+    why: str
+    """In words for an operator."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +59,14 @@ class PoolState:
     """Why this machine cannot build now, None where it can."""
     mean_seconds: float | None
     """How long builds took lately, None where none has ended yet."""
+    away: Away | None = None
+    """Since when the builder that has the slots does not answer; None where it does, and where there is none."""
 
     @property
     def word(self) -> str:
-        """The state in a word: ``open``, ``draining``, ``drained``, ``locked`` or ``off``."""
+        """The state in a word: ``open``, ``draining``, ``drained``, ``locked``, ``away`` or ``off``."""
+        if self.away is not None:
+            return "away"
         if not self.slots:
             return "off"
         if self.is_draining:
@@ -72,6 +87,7 @@ def wait_of(build: Build, demand: Demand, state: PoolState, now: datetime) -> Wa
     for reason, holds in (
         (Wait.REQUIREMENT, build.waits_for is not None),
         (Wait.BACK_OFF, build.not_before is not None and build.not_before > now),
+        (Wait.BUILDER, state.away is not None),
         (Wait.DRAIN, state.is_draining),
         (Wait.LOCK, state.lock is not None),
         (Wait.BUDGET, state.running < state.slots and not demand.fits(state.free)),

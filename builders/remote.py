@@ -7,12 +7,12 @@ answered in one, until the builder says how the command ended.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from buildthrough.builders import frames
 from buildthrough.builders.faults import InfrastructureFault, SlotFault
-from buildthrough.builders.frames import Broken
+from buildthrough.builders.frames import Broken, Ended
 from buildthrough.builders.ladder import judged
 from buildthrough.builders.running import until_done
 from buildthrough.builders.sandbox import DialogueError, Ending, Isolation
@@ -20,14 +20,16 @@ from buildthrough.builders.wire import Description, NotAsExpected, decode, encod
 from buildthrough.builders.workshop import Workshop
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     from buildthrough.builders.sandbox import Channel, Command, Level
 
 T = TypeVar("T")
+AWAY = "infra.builder-away"
+"""The class of what fails because the builder is not there, or goes away."""
 _END_SECONDS = 60.0
-_RETRY_SECONDS = 0.2
+_ANSWER_SECONDS = 10.0
 
 
 class RemoteSandbox:
@@ -46,7 +48,7 @@ class RemoteSandbox:
     async def run(self, command: Command, talk: Callable[[Channel], Awaitable[T]]) -> tuple[T | None, Ending]:
         """Run the command, hold the dialogue, wait until every process of it is dead. See `Sandbox.run`.
 
-        Raise `InfrastructureFault` of the class ``infra.builder`` where the builder is not there, or goes away.
+        Raise `InfrastructureFault` of the class `AWAY` where the builder is not there, or goes away.
         """
         async with self._turn:
             stop = asyncio.Event()
@@ -66,37 +68,54 @@ class RemoteSandbox:
             )
             return await _converse(_Conversation(reader, writer), talk, stop)
         except (Broken, NotAsExpected) as problem:
-            raise InfrastructureFault("infra.builder", f"the builder at {self._socket} fails: {problem}") from problem
+            raise _failing(self._socket, problem) from problem
         finally:
-            writer.close()
-            with suppress(OSError):
-                await writer.wait_closed()
+            await _close(writer)
 
 
-async def describe(socket: Path, *, patience_seconds: float) -> Description:
-    """Ask a builder what it has; one that is about to start is waited for. Raise `InfrastructureFault`."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + patience_seconds
-    while True:
-        try:
-            return await _asked(socket, {"ask": "describe"}, "description", Description)
-        except InfrastructureFault:
-            if loop.time() > deadline:
-                raise
-        await asyncio.sleep(_RETRY_SECONDS)
+@asynccontextmanager
+async def attended(socket: Path) -> AsyncIterator[tuple[Description, asyncio.Task[None]]]:
+    """Ask a builder what it has, and stay connected: give that, and what is done when the builder goes away.
 
-
-async def open_remote_workshop(socket: Path, *, minimum: Level, patience_seconds: float) -> Workshop:
-    """Find out what a builder has. Where it cannot be reached, or does not isolate enough, nothing is built."""
+    Raise `InfrastructureFault` where it does not answer, or not in time.
+    """
+    reader, writer = await _connect(socket)
+    gone: asyncio.Task[None] | None = None
     try:
-        told = await describe(socket, patience_seconds=patience_seconds)
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            description = await _answered(reader, writer, {"ask": "attend"}, "description", Description)
+        gone = asyncio.create_task(_end(reader))
+        yield description, gone
+    except TimeoutError:
+        raise InfrastructureFault(AWAY, f"the builder at {socket} says nothing") from None
+    except (Broken, NotAsExpected) as problem:
+        raise _failing(socket, problem) from problem
+    finally:
+        if gone is not None:
+            gone.cancel()
+        await _close(writer)
+
+
+async def _end(reader: asyncio.StreamReader) -> None:
+    """Wait for the end of a connection on which nothing more is to come."""
+    with suppress(ConnectionError):
+        await reader.read(1)
+
+
+async def open_remote_workshop(socket: Path, *, minimum: Level) -> Workshop:
+    """Find out what a builder has, now. Where it cannot be reached, or does not isolate enough, nothing is built."""
+    try:
+        async with attended(socket) as (description, _):
+            return workshop_of(description, socket, minimum=minimum)
     except InfrastructureFault as fault:
         isolation = Isolation(level="none", minimum=minimum, sentences=(f"nothing is built here: {fault.line}",))
         return Workshop(isolation=isolation, kit=None, sandboxes=(), sentences=())
-    if told.kit is None or told.isolation.level == "none":
-        return Workshop(isolation=told.isolation, kit=None, sandboxes=(), sentences=told.sentences)
-    isolation = judged(told.isolation, minimum)
-    if not isolation.can_build:
+
+
+def workshop_of(told: Description, socket: Path, *, minimum: Level) -> Workshop:
+    """Return what can be built by a builder that says this of itself: nothing, where it does not isolate enough."""
+    isolation = told.isolation if told.isolation.level == "none" else judged(told.isolation, minimum)
+    if told.kit is None or not isolation.can_build:
         return Workshop(isolation=isolation, kit=None, sandboxes=(), sentences=told.sentences)
     sandboxes = tuple(RemoteSandbox(socket, slot, level=isolation.level) for slot in range(told.slots))
     sentences = (f"builds run in a builder of its own, at {socket}", *told.sentences)
@@ -108,22 +127,37 @@ async def _connect(socket: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWr
         return await asyncio.open_unix_connection(str(socket))
     except OSError as error:
         line = f"no builder answers at {socket} ({error.strerror or error}): is `buildthrough builder` running?"
-        raise InfrastructureFault("infra.builder", line) from error
+        raise InfrastructureFault(AWAY, line) from error
 
 
 async def _asked(socket: Path, question: dict[str, Any], name: str, kind: type[T]) -> T:
     reader, writer = await _connect(socket)
     try:
-        await frames.write(writer, question)
-        answer = await frames.read(reader)
-        _raise_fault(answer)
-        return decode(kind, answer.get(name))
+        return await _answered(reader, writer, question, name, kind)
     except (Broken, NotAsExpected) as problem:
-        raise InfrastructureFault("infra.builder", f"the builder at {socket} fails: {problem}") from problem
+        raise _failing(socket, problem) from problem
     finally:
-        writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()
+        await _close(writer)
+
+
+async def _answered(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, question: dict[str, Any], name: str, kind: type[T]
+) -> T:
+    await frames.write(writer, question)
+    answer = await frames.read(reader)
+    _raise_fault(answer)
+    return decode(kind, answer.get(name))
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
+
+
+def _failing(socket: Path, problem: Exception) -> InfrastructureFault:
+    kind = AWAY if isinstance(problem, Ended) else "infra.builder"
+    return InfrastructureFault(kind, f"the builder at {socket} fails: {problem}")
 
 
 def _raise_fault(answer: dict[str, Any]) -> None:
@@ -163,7 +197,7 @@ class _Conversation:
                 try:
                     content = await self._reader.readexactly(size)
                 except (EOFError, ConnectionError) as error:
-                    raise Broken("the connection ended") from error
+                    raise Ended("the connection ended") from error
             await self._answers.put((frame, content))
 
 

@@ -68,8 +68,9 @@ class Service:
         try:
             question = await frames.read(reader)
             match question:
-                case {"ask": "describe"}:
+                case {"ask": "attend"}:
                     await frames.write(writer, {"description": encode(self._description())})
+                    await reader.read(1)  # until the server goes away; this builder's end cancels it
                 case {"ask": "probe", "slot": int() as slot}:
                     await frames.write(writer, {"isolation": encode(await self._slot(slot).probe())})
                 case {"ask": "run", "slot": int() as slot, "level": str() as level, "command": dict() as raw}:

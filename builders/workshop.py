@@ -64,7 +64,7 @@ async def open_workshop(
     Whatever is missing turns building off and says so in a sentence; nothing is ever built without a sandbox.
     """
     if not enabled:
-        return _closed("nothing is built here: build.enabled is false")
+        return closed("nothing is built here: build.enabled is false")
     claimed = await asyncio.to_thread(claim_slots, slots, first_uid=first_uid)
     isolation, rung = await climb_down(claimed[0], work, minimum=min_isolation)
     if rung is None:
@@ -87,9 +87,9 @@ async def open_workshop(
             is_readable=partial(is_readable_by, uid=uid),
         )
     except NotUsable as problem:
-        return _closed(f"nothing is built here: {problem}")
+        return closed(f"nothing is built here: {problem}")
     except InfrastructureFault as fault:
-        return _closed(f"nothing is built here: {fault.line}")
+        return closed(f"nothing is built here: {fault.line}")
     return Workshop(isolation=isolation, kit=kit, sandboxes=sandboxes, sentences=(*discovery.sentences, *kit.sentences))
 
 
@@ -103,5 +103,6 @@ async def _surveyed(kit: Kit, sandbox: Sandbox) -> Kit:
         return replace(kit, sentences=(*kit.sentences, fault.line))
 
 
-def _closed(*sentences: str) -> Workshop:
+def closed(*sentences: str) -> Workshop:
+    """Return one in which nothing can be built, for these reasons."""
     return Workshop(isolation=Isolation(level="none", sentences=sentences), kit=None, sandboxes=(), sentences=())

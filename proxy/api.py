@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from buildthrough.builders.request import Build
+    from buildthrough.builders.workplace import Workplace
     from buildthrough.proxy.built import BuiltWheel
     from buildthrough.proxy.metrics import Metrics
     from buildthrough.proxy.operations import Operations
@@ -153,10 +154,11 @@ class Api:
 
     async def targets(self, _request: web.Request) -> web.Response:
         """List what can be built for here, and how it is isolated."""
-        isolation, targets = self._operations.targets()
+        workplace = self._operations.workplace()
         return web.json_response(
             {
-                "isolation": asdict(isolation),
+                "isolation": asdict(workplace.workshop.isolation),
+                "builder": _builder(workplace),
                 "targets": [
                     {
                         "target": target.slug,
@@ -164,7 +166,7 @@ class Api:
                         "has_headers": target.interpreter.has_headers,
                         "root": None if target.root is None else str(target.root),
                     }
-                    for target in targets
+                    for target in workplace.workshop.targets
                 ],
             }
         )
@@ -274,6 +276,17 @@ def describe(build: Build) -> dict[str, Any]:
         "time_cut": _time(build.time_cut),
         "unlisted": build.unlisted,
         "findings": json.loads(build.findings) if build.findings else {},
+    }
+
+
+def _builder(workplace: Workplace) -> dict[str, Any] | None:
+    if workplace.builder is None:
+        return None
+    return {
+        "socket": str(workplace.builder),
+        "answers": workplace.away is None,
+        "since": _time(workplace.since),
+        "why": None if workplace.away is None else workplace.away.why,
     }
 
 

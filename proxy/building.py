@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from buildthrough.builders.sandbox import Limits, Sandbox
     from buildthrough.builders.stages import Stages
     from buildthrough.builders.target import Target
-    from buildthrough.builders.workshop import Workshop
+    from buildthrough.builders.workplace import Workplace
     from buildthrough.proxy.attestation import Attester
     from buildthrough.proxy.blobs import BlobStore
     from buildthrough.proxy.catalog import Catalog
@@ -63,7 +63,7 @@ class Building:
         catalog: Catalog,
         built: BlobStore,
         queue: BuildQueue,
-        workshop: Workshop,
+        workplace: Workplace,
         limits: Limits,
         max_wheel_bytes: int,
         work: Path,
@@ -84,9 +84,7 @@ class Building:
         self._catalog = catalog
         self._built = built
         self._queue = queue
-        self._kit = workshop.kit
-        self._isolation = workshop.isolation
-        self._targets = {target.slug: target for target in workshop.targets}
+        self._workplace = workplace
         self._limits = limits
         self._max_wheel_bytes = max_wheel_bytes
         self._work = work
@@ -97,7 +95,7 @@ class Building:
 
     def limits(self, request: BuildRequest) -> Limits:
         """Return the limits of a build: a recipe may change them."""
-        target = self._targets.get(request.target)
+        target = self._workplace.target(request.target)
         recipe = None if target is None else self._recipes.of(request.project, request.version, target)
         return bounded(self._limits, recipe)
 
@@ -105,7 +103,8 @@ class Building:
         """Build the wheel of a claimed build. Raise the families of `buildthrough.builders.faults`."""
         claimed = time.monotonic()
         request = build.request
-        kit, target = self._kit, self._targets.get(request.target)
+        workshop, target = self._workplace.workshop, self._workplace.target(request.target)
+        kit = workshop.kit
         if kit is None or target is None:
             raise InfrastructureFault(
                 "infra.no-target", f"This machine no longer has an interpreter for {request.target}."
@@ -117,7 +116,7 @@ class Building:
             sdist_path=f"files/{request.project}/{entry.path}",
             upstream=upstream,
             limits=bounded(self._limits, recipe),
-            isolation=self._isolation.level,
+            isolation=workshop.isolation.level,
             chain=build.chain,
         )
         folder = self._folder(build)
@@ -219,7 +218,7 @@ class Building:
             sdist_sha256=entry.sha256,
             target=build.request.target,
         )
-        if target := self._targets.get(request.target):
+        if target := self._workplace.target(request.target):
             request = self._recipes.identify(request, target)
         if await self._catalog.is_buried(sdist_sha256=request.sdist_sha256, target=request.target):
             return None
@@ -234,7 +233,7 @@ class Building:
 
     async def still_wanted(self, request: BuildRequest) -> None:
         """Raise `Cancelled` where there is nothing to build any more, `InfrastructureFault` where that is not known."""
-        target = self._targets.get(request.target)
+        target = self._workplace.target(request.target)
         if target is not None:  # else it waits for its interpreter to come back
             await self._still_wanted(request, target)
 

@@ -140,6 +140,11 @@ class Metrics:
             "1 while faults of this machine keep builds from being started.",
             registry=self.registry,
         )
+        self._away = Gauge(
+            "buildthrough_builder_away",
+            "1 while the builder on build.socket does not answer.",
+            registry=self.registry,
+        )
         self._draining = Gauge(
             "buildthrough_pool_draining", "1 while an operator lets no builds be started.", registry=self.registry
         )
@@ -221,6 +226,7 @@ class Metrics:
         self._slots.set(pool.slots)
         self._locked.set(pool.lock is not None)
         self._draining.set(pool.is_draining)
+        self._away.set(pool.away is not None)
         for share, amount in (("total", pool.total), ("free", pool.free)):
             self._pool_memory.labels(share).set(amount.memory_bytes)
             self._pool_cpus.labels(share).set(amount.cpus)

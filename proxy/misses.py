@@ -19,19 +19,25 @@ from buildthrough.proxy.entry import sdist_identity
 from buildthrough.proxy.overlay import admits, fitting, overlay
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from buildthrough.builders.queue import BuildQueue
     from buildthrough.builders.request import Build
     from buildthrough.builders.target import Environment, Target
+    from buildthrough.builders.workplace import Workplace
     from buildthrough.proxy.built import BuiltWheel
     from buildthrough.proxy.catalog import Catalog
     from buildthrough.proxy.entry import Entry, ProjectFiles
+
+    Download = tuple[Entry, Callable[[], Awaitable[ProjectFiles]], str | None]
+    """The file, the page that lists it as it is when asked for, and the User-Agent."""
 
 log = logs.logger("misses")
 
 _MAX_UNDER_WAY = 1000
 """Downloads that are being looked at; more are let pass, for the next one of the same sdist counts as well."""
+_MOST_PUT_BY = 1000
+"""Downloads that are looked at again once a builder answers that has not answered before."""
 
 
 class Verdict(StrEnum):
@@ -45,6 +51,7 @@ class Verdict(StrEnum):
     WHEEL_FITS = "wheel-fits"
     NO_TARGET = "no-target"
     BUILDS_OFF = "builds-off"
+    BUILDER_AWAY = "builder-away"
     BUILT = "built"
     BURIED = "buried"
     FAILED_BEFORE = "failed-before"
@@ -101,20 +108,21 @@ class Misses:
         self,
         queue: BuildQueue,
         catalog: Catalog,
-        targets: Sequence[Target],
+        workplace: Workplace,
         *,
-        enabled: bool,
         observe: Callable[[Verdict], None],
         identify: Callable[[BuildRequest], BuildRequest] = lambda request: request,
     ) -> None:
         """``identify`` gives a request the recipe that applies to it."""
         self._queue = queue
         self._catalog = catalog
-        self._targets = tuple(targets)
-        self._enabled = enabled
+        self._workplace = workplace
         self._observe = observe
         self._identify = identify
         self._tasks: set[asyncio.Task[None]] = set()
+        self._put_by: dict[tuple[str, Environment | None], Download] = {}
+        self._closed = False
+        workplace.follow(self._look_again)
 
     def see(self, entry: Entry, files: Callable[[], Awaitable[ProjectFiles]], user_agent: str | None) -> None:
         """Look at a download in the background: no client waits for it, or fails with it."""
@@ -124,34 +132,54 @@ class Misses:
         if len(self._tasks) >= _MAX_UNDER_WAY:
             self._observe(Verdict.OVERLOADED)
             return
-        task = asyncio.ensure_future(self._note_safely(entry, files, user_agent))
+        self._start(self._note_safely((entry, files, user_agent)))
+
+    def _start(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
         """Wait for what is under way."""
+        self._closed = True
         await asyncio.gather(*self._tasks)
 
-    async def _note_safely(
-        self, entry: Entry, files: Callable[[], Awaitable[ProjectFiles]], user_agent: str | None
-    ) -> None:
+    async def _note_safely(self, download: Download) -> None:
+        entry, files, user_agent = download
         try:
-            await self.note(entry, await files(), user_agent)
+            verdict = await self.note(entry, await files(), user_agent)
         except Exception:
             # The boundary of a background task: the client has its sdist, and the next miss asks again.
             log.exception("a miss could not be looked at", filename=entry.filename)
+            return
+        if verdict is Verdict.BUILDER_AWAY and len(self._put_by) < _MOST_PUT_BY:
+            self._put_by[entry.filename, read_user_agent(user_agent)] = download
 
     async def note(self, entry: Entry, files: ProjectFiles, user_agent: str | None) -> Verdict:
         """Look at a download and submit a build request where it is a miss."""
         wheels = await self._catalog.wheels(files.project)
         sighting = Sighting(entry=entry, files=files, wheels=wheels, client=read_user_agent(user_agent))
-        judged = judge(sighting, self._targets)
+        judged = judge(sighting, self._workplace.workshop.targets)
+        if judged is Verdict.NO_TARGET and self._workplace.is_unknown:
+            judged = Verdict.BUILDER_AWAY
         verdict = judged if isinstance(judged, Verdict) else await self._submit(self._identify(judged), wheels)
         self._observe(verdict)
         return verdict
 
+    def _look_again(self) -> None:
+        """Look at what was put by, now that it is known what can be built."""
+        if self._put_by and self._workplace.away is None:
+            put_by, self._put_by = self._put_by, {}
+            self._start(self._look_at_all(tuple(put_by.values())))
+
+    async def _look_at_all(self, downloads: Sequence[Download]) -> None:
+        for download in downloads:
+            if self._closed:
+                return
+            await self._note_safely(download)
+
     async def _submit(self, request: BuildRequest, wheels: Sequence[BuiltWheel]) -> Verdict:
-        if not self._enabled:
+        if not self._workplace.workshop.sandboxes:
             return Verdict.BUILDS_OFF
         if any((wheel.sdist_sha256, wheel.target) == (request.sdist_sha256, request.target) for wheel in wheels):
             return Verdict.BUILT  # but too new for this client: building it again gives the same

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from buildthrough.builders.interpreters import managed_folders
 from buildthrough.builders.remote import open_remote_workshop
 from buildthrough.builders.root_folders import folder_of_roots, folders_below
-from buildthrough.builders.workshop import open_workshop
+from buildthrough.builders.workshop import closed, open_workshop
 from buildthrough.proxy import logs
 
 if TYPE_CHECKING:
@@ -19,19 +19,13 @@ if TYPE_CHECKING:
 
 log = logs.logger("opening")
 
-_PATIENCE_SECONDS = 10.0
-"""For a builder that is started together with the server."""
-
 
 async def open_builders(settings: Settings, work: Path) -> Workshop:
-    """Find out what can be built here, or by the builder that the settings name, and say it in the log."""
+    """Find out what can be built here, and say it in the log. A builder of its own is yet to be looked for."""
     build = settings.build
     if build.enabled and build.socket:
-        workshop = await open_remote_workshop(
-            Path(build.socket), minimum=build.min_isolation, patience_seconds=_PATIENCE_SECONDS
-        )
-    else:
-        workshop = await open_own(settings, work)
+        return closed(f"nothing is built yet: the builder at {build.socket} has not answered")
+    workshop = await open_own(settings, work)
     isolation = workshop.isolation
     if isolation.can_build:
         log.info("builds are on", isolation=isolation.level, targets=", ".join(one.slug for one in workshop.targets))
@@ -40,6 +34,14 @@ async def open_builders(settings: Settings, work: Path) -> Workshop:
     for sentence in (*isolation.sentences, *workshop.sentences) if isolation.can_build else ():
         log.debug(sentence)
     return workshop
+
+
+async def survey_builders(settings: Settings, work: Path) -> Workshop:
+    """Find out what can be built here, or by the builder that the settings name, at this moment."""
+    build = settings.build
+    if build.enabled and build.socket:
+        return await open_remote_workshop(Path(build.socket), minimum=build.min_isolation)
+    return await open_own(settings, work)
 
 
 async def open_own(settings: Settings, work: Path) -> Workshop:

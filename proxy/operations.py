@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from buildthrough.builders.queue import BuildQueue
     from buildthrough.builders.request import Build, BuildState
-    from buildthrough.builders.sandbox import Isolation
     from buildthrough.builders.target import Target
+    from buildthrough.builders.workplace import Workplace
     from buildthrough.proxy.blobs import Blob, BlobStore
     from buildthrough.proxy.catalog import Catalog
     from buildthrough.proxy.decisions import Decision, Decisions
@@ -48,8 +48,7 @@ class Operations:
         queue: BuildQueue,
         built: BlobStore,
         logs_store: BlobStore,
-        isolation: Isolation,
-        targets: Sequence[Target],
+        workplace: Workplace,
         cancel_running: Callable[[Iterable[int]], object],
         upstreams: Sequence[Member],
         decisions: Decisions,
@@ -73,8 +72,7 @@ class Operations:
         self._queue = queue
         self._built = built
         self._logs = logs_store
-        self._isolation = isolation
-        self._targets = tuple(targets)
+        self._workplace = workplace
         self._cancel_running = cancel_running
         self._upstreams = tuple(upstreams)
         self._decisions = decisions
@@ -134,8 +132,11 @@ class Operations:
             asked = Version(version)
         except InvalidVersion as error:
             raise BadRequest(f"{version[:60]!r} is no version (PEP 440).") from error
-        if not self._isolation.can_build:
-            raise Conflict(f"Builds are off: {' '.join(self._isolation.sentences)}")
+        isolation = self._workplace.workshop.isolation
+        if self._workplace.is_unknown and self._workplace.away is not None:
+            raise Conflict(f"Nothing can be built until the builder is back: {self._workplace.away.why}.")
+        if not isolation.can_build:
+            raise Conflict(f"Builds are off: {' '.join(isolation.sentences)}")
         chosen = self._target(target)
         files, screened = await self._mirror.screened(project)
         wanted = _spelling(files, asked)
@@ -193,9 +194,9 @@ class Operations:
         log.info("a project's upstream is decided anew, an operator says", project=project, upstream=before)
         return project, before
 
-    def targets(self) -> tuple[Isolation, Sequence[Target]]:
-        """Return what is isolated here and what is built for."""
-        return self._isolation, self._targets
+    def workplace(self) -> Workplace:
+        """Return where things are built: what is isolated, what is built for, and whether the builder is there."""
+        return self._workplace
 
     async def _page(self, project: str) -> ProjectFiles | None:
         try:
@@ -204,16 +205,15 @@ class Operations:
             return None
 
     def _target(self, slug: str | None) -> Target:
-        if not self._targets:
+        targets = self._workplace.workshop.targets
+        if not targets:
             raise Conflict("This machine has no target to build for; `buildthrough doctor` says why.")
         if slug is None:
-            return self._targets[0]
-        for target in self._targets:
+            return targets[0]
+        for target in targets:
             if target.slug == slug:
                 return target
-        raise BadRequest(
-            f"There is no target {slug[:80]!r} here; there are {', '.join(one.slug for one in self._targets)}."
-        )
+        raise BadRequest(f"There is no target {slug[:80]!r} here; there are {', '.join(one.slug for one in targets)}.")
 
 
 def _spelling(files: ProjectFiles, version: Version) -> str:

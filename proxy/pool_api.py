@@ -56,7 +56,7 @@ class PoolApi:
 
 def describe_pool(state: PoolState) -> dict[str, Any]:
     """Return the pool as the API shows it."""
-    lock = state.lock
+    lock, away = state.lock, state.away
     return {
         "state": state.word,
         "slots": state.slots,
@@ -72,6 +72,7 @@ def describe_pool(state: PoolState) -> dict[str, Any]:
             "advice": lock.advice,
             "next_probe": lock.next_probe.isoformat(),
         },
+        "away": None if away is None else {"since": away.since.isoformat(), "why": away.why},
     }
 
 
@@ -89,6 +90,10 @@ def describe_waiting(waiting: Waiting | None) -> dict[str, Any]:
 
 def notices(state: PoolState) -> list[str]:
     """Return what a probe is told beside that all is well: the pool's trouble keeps no page from being served."""
+    if state.away is not None:
+        return [
+            f"builds wait for the builder, which is away since {state.away.since:%Y-%m-%d %H:%M} UTC: {state.away.why}"
+        ]
     if state.lock is not None:
         return [f"builds are locked: {state.lock.why}. {state.lock.advice}"]
     return [f"builds are {state.word}; `buildthrough resume` goes on"] if state.is_draining else []

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from buildthrough.builders.attendance import Work
 from buildthrough.builders.build_log import BuildLog
 from buildthrough.builders.demand import Demand, demand_of
 from buildthrough.builders.fuse import FusePolicy
+from buildthrough.builders.lookout import Lookout
 from buildthrough.builders.machine import budget, read_capacity
 from buildthrough.builders.pool import Pool
 from buildthrough.builders.sandbox import Limits
+from buildthrough.builders.workplace import Workplace
 from buildthrough.config.schema import SettingsError
 from buildthrough.proxy.publication import put_log
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from buildthrough.builders.sandbox import Sandbox
+    from buildthrough.builders.workshop import Workshop
     from buildthrough.config.schema import Build, Settings
     from buildthrough.proxy.building import Building
     from buildthrough.proxy.stores import Store
@@ -57,9 +58,23 @@ def limits_of(build: Build, total: Demand) -> Limits:
     )
 
 
+def open_workplace(settings: Settings, workshop: Workshop) -> Workplace:
+    """Return where things are built: here, or by the builder that the settings name, which is yet to be looked for."""
+    build = settings.build
+    return Workplace(workshop, builder=Path(build.socket) if build.enabled and build.socket else None)
+
+
+def look_out(settings: Settings, workplace: Workplace, pool: Pool[BuildLog]) -> Lookout | None:
+    """Have the pool build as the builder comes and goes; None where there is no builder to look out for."""
+    if workplace.builder is None:
+        return None
+    workplace.follow(lambda: pool.adopt(() if workplace.away else workplace.workshop.sandboxes, away=workplace.away))
+    return Lookout(workplace.builder, workplace, minimum=settings.build.min_isolation)
+
+
 def assemble_pool(
     settings: Settings,
-    sandboxes: Sequence[Sandbox],
+    workplace: Workplace,
     *,
     store: Store,
     building: Building,
@@ -69,7 +84,7 @@ def assemble_pool(
     """Return the pool, one without slots where nothing can be isolated."""
     return Pool(
         store.queue,
-        sandboxes,
+        () if workplace.away else workplace.workshop.sandboxes,
         Work(
             new_log=BuildLog,
             make=building.make,

@@ -21,7 +21,7 @@ from buildthrough.proxy.folder import DataFolder, StartError, temporary_work
 from buildthrough.proxy.fullness import fullness
 from buildthrough.proxy.listener import Listener, connections_within, raise_descriptor_limit
 from buildthrough.proxy.loop import loop_factory
-from buildthrough.proxy.opening import open_builders
+from buildthrough.proxy.opening import survey_builders
 from buildthrough.proxy.survey import survey
 from buildthrough.proxy.wiring import assemble
 
@@ -111,7 +111,7 @@ def _connections(wanted: int) -> int:
 
 async def _diagnose(settings: Settings) -> tuple[list[str], bool]:
     with temporary_work(settings.build.work_dir) as work:
-        workshop = await open_builders(settings, work)
+        workshop = await survey_builders(settings, work)
     storage = settings.storage
     disk = await asyncio.to_thread(fullness, storage.dir, max_size=storage.max_size, min_free=storage.min_free)
     recipes = await asyncio.to_thread(load_recipes, settings.build.recipes)

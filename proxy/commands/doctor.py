@@ -67,6 +67,9 @@ def _pool(server: Remote) -> list[str]:
     room = f"{size(total.get('memory_bytes'))} and {text(total.get('cpus'))} processors for all builds"
     slots = f"{text(told.get('running'))} of {text(told.get('slots'))} slots taken"
     lines = [f"    its pool is {text(told.get('state'))}: {slots}, {room}"]
+    if away := told.get("away"):
+        lines.append(f"    its BUILDER IS AWAY since {text(away.get('since'))}: {text(away.get('why'))}")
+        lines.append("    builds wait for it; nothing is to be done here once it runs")
     if lock := told.get("lock"):
         lines.append(f"    LOCKED since {text(lock.get('since'))}: {text(lock.get('why'))}")
         lines.append(f"    {text(lock.get('advice'))}")

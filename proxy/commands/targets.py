@@ -34,6 +34,10 @@ def run(arguments: argparse.Namespace) -> int:
     ]
     for line in table(("TARGET", "INTERPRETER", "C HEADERS", "ROOT"), rows) if rows else ["There are no targets."]:
         print(line)
+    builder = answer.get("builder") or {}
+    if builder.get("answers") is False:
+        away = f"since {text(builder.get('since'))}: {text(builder.get('why'))}"
+        print(f"\nthe builder is away {escape(away)}")
     isolation = answer.get("isolation", {})
     print(f"\nisolation level {escape(text(isolation.get('level')))}; `buildthrough doctor` says what that holds")
     for sentence in () if targets else isolation.get("sentences", []):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.e2e.clients import find_pypy
 from tests.e2e.server import wait_for
 from tests.fakes import uids
 from tests.fakes.sdists import c_sdist, pure_sdist, slow_sdist
@@ -21,6 +22,8 @@ from buildthrough.builders import container_profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tests.e2e.server import Server
 
 BINARY = ("install", "--only-binary", ":all:")
 
@@ -72,7 +75,7 @@ class Builder:
 
 def _without_network(*argv: str) -> tuple[str, ...]:
     """Give it a network namespace of its own, where nothing is; only root can."""
-    return ("unshare", "--net", "--", *argv) if os.geteuid() == 0 else argv
+    return ("/usr/bin/unshare", "--net", "--", *argv) if os.geteuid() == 0 else argv
 
 
 @pytest.fixture
@@ -126,6 +129,51 @@ def test_a_builder_that_is_killed_costs_one_try(pypi, pair, pip_agent):
     builder.start()
     build = server.wait_for_build("slow", "SUCCEEDED")
     assert build["attempts"] > 1
+
+
+def test_a_builder_that_starts_after_the_server_builds_what_was_missed(pypi, pair, pip_agent):
+    server, builder = pair
+    sdist = pure_sdist("pure", "1.0")
+    pypi.add("pure", sdist.filename, sdist.data)
+    server.start()
+    assert server.download("pure", sdist.filename, user_agent=pip_agent) == sdist.data
+    assert f"no builder answers at {builder.socket}" in server.ask("/api/v1/targets").json["builder"]["why"]
+    found = server.run("doctor")
+    assert "its BUILDER IS AWAY since" in found.stdout
+    assert "the builder is away since" in server.run("targets").stdout
+    builder.start()
+    server.wait_for_build("pure", "SUCCEEDED")
+    assert "BUILDER IS AWAY" not in server.run("doctor").stdout
+    assert "the builder is away" in server.tail()
+
+
+@pytest.mark.skipif(find_pypy() is None, reason="needs pypy3")
+def test_a_builder_comes_back_with_another_python(pypi, pair, pip_agent):
+    """As after an upgrade of its container: the server goes on, and takes over what there is then."""
+    server, builder = pair
+    pythons = builder.socket.parent / "pythons"
+    pythons.mkdir(mode=0o755)
+    builder.environment["PATH"] = str(pythons)
+    server.start()
+    (pythons / "pypy3").symlink_to(find_pypy())
+    builder.start()
+    before = wait_for(lambda: targets(server), "targets", 30)
+    builder.end(signal.SIGTERM)
+    wait_for(lambda: server.ask("/api/v1/pool").json["state"] == "away", "builder that is away", 10)
+    assert targets(server) == before  # what it had; builds of that would wait for it
+    (pythons / "pypy3").unlink()
+    builder.start()
+    wait_for(lambda: server.ask("/api/v1/pool").json["state"] == "open", "builder that is back", 30)
+    (gone,) = before - targets(server)
+    assert gone.startswith("pp3")
+    sdist = pure_sdist("pure", "1.0")
+    pypi.add("pure", sdist.filename, sdist.data)
+    server.download("pure", sdist.filename, user_agent=pip_agent)
+    server.wait_for_build("pure", "SUCCEEDED")
+
+
+def targets(server: Server) -> set[str]:
+    return {one["target"] for one in server.ask("/api/v1/targets").json["targets"]}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="runc is started as root")

@@ -24,6 +24,7 @@ from buildthrough.builders.build_log import BuildLog
 from buildthrough.builders.faults import InfrastructureFault
 from buildthrough.builders.provenance import Builder
 from buildthrough.builders.recipe import RecipeBook
+from buildthrough.builders.workplace import Workplace
 from buildthrough.proxy import arrival, downloads, reading
 from buildthrough.proxy.attestation import Attester
 from buildthrough.proxy.blobs import LocalBlobs
@@ -164,8 +165,8 @@ async def test_a_build_that_finds_the_disk_full_is_our_failure_and_succeeds_late
     async with open_site(tmp_path) as records:
         built = await LocalBlobs.opened(disk / "built")
         building = Building(
-            mirror=None, downloads=None, catalog=records.catalog, built=built, queue=records.queue, workshop=workshop(),
-            limits=None, max_wheel_bytes=1 << 20, work=tmp_path, recipes=RecipeBook(),
+            mirror=None, downloads=None, catalog=records.catalog, built=built, queue=records.queue,
+            workplace=Workplace(workshop()), limits=None, max_wheel_bytes=1 << 20, work=tmp_path, recipes=RecipeBook(),
             attester=Attester(builder=Builder(versions={}), key=None),
         )  # fmt: skip
         await records.queue.submit(a_request())

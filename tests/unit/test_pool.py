@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from buildthrough.builders.demand import Demand
 from buildthrough.builders.faults import Cancelled, InfrastructureFault, NeedsBuild, PackageFault, SlotFault
 from buildthrough.builders.fuse import FusePolicy
 from buildthrough.builders.pool import Pool
+from buildthrough.builders.pool_state import Away
 from buildthrough.builders.queue import QueueFull
 from buildthrough.builders.request import BuildState
 from buildthrough.builders.retry import RetryPolicy
@@ -119,6 +121,50 @@ async def test_a_slot_in_which_something_may_be_alive_takes_no_other_build(house
         assert pool.slots == 1
     assert house.slots_used == [0, 1, 1, 1, 1]
     assert "a slot takes no more builds until the server starts again: processes of a build outlived it" in caplog.text
+
+
+async def test_other_slots_are_taken_over_while_it_runs(house):
+    go_on = asyncio.Event()
+    for name in ("a", "b"):
+        house.makes[name] = go_on.wait
+        await house.queue.submit(a_request(name))
+    away = Away(since=datetime(2026, 1, 2, tzinfo=UTC), why="nobody answers")
+    pool = house.pool(slots=0)
+    async with pool:
+        pool.adopt(["first"])
+        await house.until(1, BuildState.RUNNING)
+        pool.adopt((), away=away)
+        assert (pool.state.word, pool.state.away, pool.slots, pool.running) == ("away", away, 0, 1)
+        await asyncio.sleep(0.03)
+        assert house.made == ["a"]
+        pool.adopt(["second"])
+        await house.until(2, BuildState.RUNNING)
+        assert (pool.state.word, pool.slots, pool.running) == ("open", 1, 2)
+        go_on.set()
+        await house.ended(1)
+        await house.ended(2)
+        await house.ended((await house.queue.submit(a_request("c"))).id)
+    assert house.slots_used == ["first", "second", "second"]
+
+
+async def test_a_build_claimed_while_the_slots_go_away_is_put_back(house, monkeypatch):
+    pool = house.pool(slots=1)
+    claim = house.queue.claim
+
+    async def claim_late(choose):
+        build = await claim(choose)
+        pool.adopt(())
+        return build
+
+    monkeypatch.setattr(house.queue, "claim", claim_late)
+    async with pool:
+        build = await house.queue.submit(a_request())
+        await asyncio.sleep(0.05)
+        await house.until(build.id, BuildState.QUEUED)
+        monkeypatch.undo()
+        pool.adopt(["another"])
+        await house.ended(build.id)
+    assert house.slots_used == ["another"]
 
 
 async def test_as_many_run_at_once_as_there_are_sandboxes_and_no_more(house):

@@ -10,13 +10,14 @@ from tests.fakes.records import a_request
 
 from buildthrough.builders.demand import NOTHING, Demand
 from buildthrough.builders.fuse import Lock
-from buildthrough.builders.pool_state import PoolState, Wait, wait_of
+from buildthrough.builders.pool_state import Away, PoolState, Wait, wait_of
 from buildthrough.builders.request import Build, BuildState
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ROOM = Demand(memory_bytes=8, cpus=2)
 OPEN = PoolState(slots=2, running=1, total=ROOM, free=ROOM, is_draining=False, lock=None, mean_seconds=30)
 LOCK = Lock(since=NOW, why="the disk is full", advice="make room", next_probe=NOW)
+AWAY = Away(since=NOW, why="nobody answers")
 QUEUED = Build(id=1, request=a_request(), state=BuildState.QUEUED, attempts=0, created=NOW)
 
 
@@ -28,6 +29,7 @@ QUEUED = Build(id=1, request=a_request(), state=BuildState.QUEUED, attempts=0, c
         ({"is_draining": True, "lock": LOCK}, "draining"),
         ({"is_draining": True, "running": 0}, "drained"),
         ({"lock": LOCK}, "locked"),
+        ({"slots": 0, "away": AWAY, "is_draining": True}, "away"),
     ],
 )
 def test_its_state_in_a_word(changes, word):
@@ -43,6 +45,7 @@ def test_its_state_in_a_word(changes, word):
         ({"not_before": NOW}, {}, Wait.SLOT),
         ({}, {"is_draining": True, "lock": LOCK}, Wait.DRAIN),
         ({}, {"lock": LOCK}, Wait.LOCK),
+        ({}, {"away": AWAY, "is_draining": True}, Wait.BUILDER),
         ({}, {"free": NOTHING}, Wait.BUDGET),
         ({}, {"free": NOTHING, "running": 2}, Wait.SLOT),
         ({}, {}, Wait.SLOT),
