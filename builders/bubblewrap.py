@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from buildthrough.builders.pipes import Pipes
-    from buildthrough.builders.running import Ends, Plan
     from buildthrough.builders.sandbox import Channel, Command, Ending, Isolation
     from buildthrough.builders.slot import Slot
+    from buildthrough.builders.walls import Ends, Plan
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from asyncio.subprocess import Process
     from collections.abc import Sequence
 
-    from buildthrough.builders.running import Ends
+    from buildthrough.builders.walls import Ends
 
 _PATIENCE_SECONDS = 5.0
 _DEATH_SECONDS = 30.0

@@ -17,8 +17,8 @@ from buildthrough.builders.dialogue import Dialogue, hold_dialogue, lend_files, 
 from buildthrough.builders.facts import ImportCheck
 from buildthrough.builders.faults import NeedsBuild, PackageFault
 from buildthrough.builders.imports import judge_all, modules_of, sentence
-from buildthrough.builders.resolution import MALFORMED, Seen, read_requirement
 from buildthrough.builders.sandbox import Command, DialogueError, Mount
+from buildthrough.builders.seen import MALFORMED, Seen, read_requirement
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence

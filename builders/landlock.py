@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from buildthrough.builders.pipes import Pipes
     from buildthrough.builders.profile import Host, Root
-    from buildthrough.builders.running import Ends, Plan
     from buildthrough.builders.sandbox import Channel, Command, Ending, Isolation
     from buildthrough.builders.slot import Slot
+    from buildthrough.builders.walls import Ends, Plan
 
 T = TypeVar("T")
 _SYSTEM = ("/usr", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives")

@@ -17,7 +17,8 @@ from resolvelib import ResolutionImpossible, Resolver
 from buildthrough.builders.effort import Effort, TooMuch
 from buildthrough.builders.facts import UsedWheel
 from buildthrough.builders.faults import NeedsBuild, PackageFault
-from buildthrough.builders.resolution import Candidate, Provider, Seen, Unseen, read_requirement
+from buildthrough.builders.resolution import Candidate, Provider
+from buildthrough.builders.seen import Seen, Unseen, read_requirement
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Coroutine, Sequence

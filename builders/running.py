@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from buildthrough.builders import seccomp
 from buildthrough.builders.cgroup import Cgroup, Usage
@@ -22,90 +22,22 @@ from buildthrough.builders.pipes import Pipes
 from buildthrough.builders.remains import Marks, find_remains
 from buildthrough.builders.sandbox import Ending
 from buildthrough.builders.supervision import SET_UP_SECONDS, Supervision
+from buildthrough.builders.walls import Ends, Plan
 from buildthrough.builders.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from buildthrough.builders.profile import Host, Root
+    from buildthrough.builders.profile import Host
     from buildthrough.builders.sandbox import Channel, Command, Limits, Overrun
     from buildthrough.builders.slot import Slot
+    from buildthrough.builders.walls import Processes, Walls
 
 T = TypeVar("T")
 _SET_UP_TASKS = 4
 """Of the limit of processes, what the set-up takes itself, and one to tell that there is none left."""
 _SPARE_TASKS = 32
 """Beyond the limit of the control group, which counts refusals, until that of the user refuses, which counts none."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """All that is decided before anything is opened."""
-
-    command: Command
-    host: Host
-    root: Root
-    architecture: seccomp.Architecture
-    user: tuple[int, int] | None
-    processes: int
-    cgroup: Cgroup | None
-    stop: asyncio.Event
-    """Set when the caller does not want the command any longer."""
-
-    @property
-    def procs(self) -> tuple[Path, ...]:
-        """The control groups to join."""
-        return () if self.cgroup is None else self.cgroup.procs
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ends:
-    """What the processes of a command get, and the host's ends of what their set-up says."""
-
-    answers: int
-    messages: int
-    streams: tuple[int, int, int]
-    """Of the set-up: it waits on the first until it may begin, writes a line to the second before, and the log."""
-    leash: Leash
-
-
-class Processes(Protocol):
-    """All processes of one command, started, killed and waited for as a whole."""
-
-    namespace: int | None
-    """Of process ids, as its inode number; None where none was made."""
-
-    @property
-    def ran(self) -> bool:
-        """Whether the command began; holds once everything is dead."""
-        ...
-
-    async def found(self) -> int | None:
-        """Wait until the pid is known above which there is nothing of the command, and return it; None for none."""
-        ...
-
-    async def begun(self) -> None:
-        """Wait until the command begins, or its set-up has ended without that."""
-        ...
-
-    async def wait(self) -> int:
-        """Wait until everything is dead. Return the exit code as a shell gives it."""
-        ...
-
-    async def kill(self) -> int:
-        """Kill everything, wait until it is dead, and return the exit code. Raise `SlotFault` where it does not die."""
-        ...
-
-
-class Walls(Protocol):
-    """What keeps a command in."""
-
-    folders: tuple[str, ...]
-    """File systems of its own, as it names them, whose files are counted."""
-
-    async def start(self, plan: Plan, pipes: Pipes, ends: Ends) -> Processes:
-        """Start the command behind them. Raise OSError where its programs cannot be started."""
-        ...
 
 
 class Runner:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from buildthrough.builders.channel import PipeChannel
     from buildthrough.builders.clock import Clock
     from buildthrough.builders.log import Log
-    from buildthrough.builders.running import Processes
     from buildthrough.builders.sandbox import Channel, Limits
+    from buildthrough.builders.walls import Processes
     from buildthrough.builders.watchdog import Watchdog
 
 T = TypeVar("T")
