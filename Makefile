@@ -7,6 +7,10 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 ARGS ?=
+# How many tests run at a time; those that are marked `alone` come after the others. MARKS says which tests run.
+WORKERS ?= 1
+MARKS ?= not network
+COVER := --cov --cov-branch
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -87,7 +91,12 @@ ready: .cache/roots/.made .cache/clients/.fetched .cache/toolchains/.fetched .ca
 .PHONY: test network-test load-test fuzz lint format bench yield clean
 test: $(VENV)/.dev
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line ready
-	$(BIN)/pytest --cov --cov-branch --cov-report=term:skip-covered $(ARGS)
+ifeq ($(WORKERS),1)
+	$(BIN)/pytest $(COVER) --cov-report=term:skip-covered -m "$(MARKS)" $(ARGS)
+else
+	$(BIN)/pytest $(COVER) --cov-report= --numprocesses $(WORKERS) --dist loadfile -m "($(MARKS)) and not alone" $(ARGS)
+	$(BIN)/pytest $(COVER) --cov-append --cov-report=term:skip-covered -m "($(MARKS)) and alone" $(ARGS)
+endif
 
 network-test: $(VENV)/.dev
 	$(BIN)/pytest -m network $(ARGS)

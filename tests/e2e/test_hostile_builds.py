@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 
+import pytest
 from tests.sandbox.workbench import package
 
 ENDS = {
@@ -56,6 +57,7 @@ SLOWEST_SECONDS = 1.0
 FINAL = {"FAILED", "SUCCEEDED", "CANCELLED"}
 
 
+@pytest.mark.alone
 def test_pages_are_answered_in_time_and_rightly_while_hostile_builds_run(pypi, servers, pip_agent, tmp_path):
     (tmp_path / "own.toml").write_text(RECIPES)
     for number in range(30):

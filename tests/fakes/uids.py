@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 
-BASE = int(os.environ.get("TEST_UID_BASE", "59700"))
+_OF_EACH_WORKER = 300
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+BASE = int(os.environ.get("TEST_UID_BASE", "59700")) + _WORKER * _OF_EACH_WORKER
 SANDBOX = BASE + 100
 WORKBENCH = BASE + 160
 ORDINARY = BASE + 190

@@ -96,7 +96,7 @@ def test_names_and_compression(pypi):
 
 
 def test_range_and_stream(pypi):
-    file = pypi.add("big", "big-1.tar.gz", Stream(size=3_000_001, block=b"0123456789"))
+    file = pypi.add("big", "big-1.tar.gz", Stream(size=3_000_001, block=b"0123456789" * 1000))
     url = f"{pypi.url}/{file.path}"
     assert hashlib.sha256(get(url)[2]).hexdigest() == file.sha256
     assert get(url, Range="bytes=13-15")[2] == b"345"

@@ -30,7 +30,7 @@ THREADS = 12
 PROJECTS = 30
 BUILT = 12
 
-pytestmark = [pytest.mark.load, pytest.mark.timeout(120 + ROUNDS * 30)]
+pytestmark = [pytest.mark.load, pytest.mark.alone, pytest.mark.timeout(120 + ROUNDS * 30)]
 
 
 def fill(pypi, dice):

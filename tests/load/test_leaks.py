@@ -16,7 +16,7 @@ from tests.fakes.faults import Fault
 from tests.fakes.pypi import Stream
 from tests.load.process import descriptors, settled, traceback_in
 
-pytestmark = pytest.mark.load
+pytestmark = [pytest.mark.load, pytest.mark.alone]
 
 CLIENTS = 1000
 RESET = struct.pack("ii", 1, 0)

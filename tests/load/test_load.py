@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 FLAT_FROM = 120
 """Seconds from which on a run is long enough for memory to be judged."""
 
-pytestmark = [pytest.mark.load, pytest.mark.timeout(SECONDS * 2 + 300)]
+pytestmark = [pytest.mark.load, pytest.mark.alone, pytest.mark.timeout(SECONDS * 2 + 300)]
 
 
 @contextmanager
