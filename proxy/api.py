@@ -147,6 +147,7 @@ class Api:
             {
                 "dry_run": dry_run,
                 "purged": [_purged(wheel) for wheel in purged.wheels],
+                "unlisted": [_unlisted(build) for build in purged.unlisted],
                 "cancelled": list(purged.builds),
                 "not_asked": list(purged.not_asked),
             }
@@ -299,6 +300,19 @@ def _purged(wheel: BuiltWheel) -> dict[str, Any]:
         "size": wheel.size,
         "target": wheel.target,
         "sdist": wheel.sdist,
+    }
+
+
+def _unlisted(build: Build) -> dict[str, Any]:
+    request = build.request
+    return {
+        "build": build.id,
+        "project": request.project,
+        "version": request.version,
+        "filename": build.unlisted,
+        "sha256": build.unlisted_sha256,
+        "target": request.target,
+        "sdist": request.sdist,
     }
 
 

@@ -86,12 +86,18 @@ class Catalog(Protocol):
         bury: bool,
         builds: Iterable[int],
         audit: AuditRecord,
+        unlisted: Iterable[int] = (),
     ) -> None:
         """Take wheels off the record, cancel builds, leave tombstones if ``bury``, write the audit: one transaction.
 
-        A tombstone forbids the sdist of a wheel or a build for its target, or for ``every_target``. What those builds
-        published meanwhile goes as well. Afterwards the same requests may be submitted anew.
+        ``unlisted`` are ended builds that left a wheel for the operator alone: it goes too. A tombstone forbids the
+        sdist of a wheel or a build for its target, or for ``every_target``. What those builds published meanwhile goes
+        as well. Afterwards the same requests may be submitted anew.
         """
+        ...
+
+    async def unlisted(self, project: str | None = None) -> Sequence[Build]:
+        """Return the builds that left a wheel for the operator alone, the oldest first."""
         ...
 
     def hold(self) -> AbstractAsyncContextManager[None]:
@@ -190,10 +196,22 @@ class SqlCatalog:
         bury: bool,
         builds: Iterable[int],
         audit: AuditRecord,
+        unlisted: Iterable[int] = (),
     ) -> None:
         """Take wheels off the record, see `Catalog.purge`."""
-        change = _Purge(wheels=tuple(wheels), builds=tuple(builds), every_target=every_target, bury=bury, audit=audit)
+        change = _Purge(
+            wheels=tuple(wheels),
+            builds=tuple(builds),
+            unlisted=tuple(unlisted),
+            every_target=every_target,
+            bury=bury,
+            audit=audit,
+        )
         await asyncio.shield(self._purge(change))
+
+    async def unlisted(self, project: str | None = None) -> Sequence[Build]:
+        """Return the builds that left a wheel for the operator alone, the oldest first."""
+        return await self._run(lambda connection: wheel_records.left_for_operators(connection, project))
 
     def hold(self) -> AbstractAsyncContextManager[None]:
         """Hold the bytes of built wheels, see `Catalog.hold`."""
@@ -276,6 +294,7 @@ class _Purge:
 
     wheels: tuple[BuiltWheel, ...]
     builds: tuple[int, ...]
+    unlisted: tuple[int, ...]
     every_target: bool
     bury: bool
     audit: AuditRecord
@@ -286,9 +305,11 @@ class _Purge:
         cancelled, changed, succeeded = wheel_records.cancel_builds(connection, self.builds, now)
         gone = {wheel.build for wheel in self.wheels} | {build.id for build in succeeded}
         wheel_records.take_off(connection, gone, now)
+        left = wheel_records.drop_unlisted(connection, {*self.unlisted, *self.builds})
+        ledger.expire(connection, self.unlisted, now)
         if self.bury:
             graves = {self._grave(wheel) for wheel in self.wheels}
-            graves |= {self._grave(build.request) for build in cancelled}
+            graves |= {self._grave(build.request) for build in (*cancelled, *left)}
             wheel_records.bury(connection, graves, now)
         record = {"at": now, "action": self.audit.action, "detail": self.audit.detail}
         connection.execute(insert(wheel_records.audit_records).values(**record))

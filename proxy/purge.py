@@ -56,6 +56,8 @@ class Purged:
     wheels: tuple[BuiltWheel, ...]
     builds: tuple[int, ...]
     """Builds under way that were cancelled."""
+    unlisted: tuple[Build, ...] = ()
+    """Builds that left a wheel for the operator alone, which went."""
     not_asked: tuple[str, ...] = ()
     """Projects whose page upstream did not give, so that nothing is known of their yanks: nothing of them went."""
 
@@ -72,21 +74,29 @@ async def purge(
     pages: Pages,
     clock: Callable[[], datetime] = utc_now,
 ) -> Purged:
-    """Remove built wheels: listing and bytes at once. Builds under way in the same scope are cancelled.
+    """Remove built wheels, listed or not: record and bytes at once. Builds under way in the same scope are cancelled.
 
     Unless ``allow_rebuild``, tombstones keep them from being built again. ``pages`` gives a project's page as it is
     now, None for one that upstream does not know. Raise `BadRequest` for a selection that means nothing, or everything.
     """
     selection = _checked(selection)
     wheels = [wheel for wheel in await catalog.all_wheels() if _means(selection, wheel, wheel.filename)]
-    builds = _scope(selection, wheels, await queue.active(project=_project(selection)))
+    unlisted = [build for build in await catalog.unlisted(_project(selection)) if _means_unlisted(selection, build)]
+    purged_requests = {_request(wheel) for wheel in wheels} | {_request(build.request) for build in unlisted}
+    builds = _scope(selection, purged_requests, await queue.active(project=_project(selection)))
     not_asked: tuple[str, ...] = ()
     if selection.yanked:
-        projects = {wheel.project for wheel in wheels} | {build.request.project for build in builds}
+        projects = {wheel.project for wheel in wheels} | {build.request.project for build in (*builds, *unlisted)}
         yanked, not_asked = await _yanked(projects, pages)
         wheels = [wheel for wheel in wheels if (wheel.sdist, wheel.sdist_sha256) in yanked]
         builds = [build for build in builds if (build.request.sdist, build.request.sdist_sha256) in yanked]
-    purged = Purged(wheels=tuple(wheels), builds=tuple(build.id for build in builds), not_asked=not_asked)
+        unlisted = [build for build in unlisted if (build.request.sdist, build.request.sdist_sha256) in yanked]
+    purged = Purged(
+        wheels=tuple(wheels),
+        builds=tuple(build.id for build in builds),
+        unlisted=tuple(unlisted),
+        not_asked=not_asked,
+    )
     if dry_run:
         return purged
     await catalog.purge(
@@ -94,6 +104,7 @@ async def purge(
         every_target=selection.file is None or _is_shared(selection.file),
         bury=not allow_rebuild,
         builds=purged.builds,
+        unlisted=tuple(build.id for build in unlisted),
         audit=_audit(selection, purged, clock(), allow_rebuild=allow_rebuild),
     )
     cancel_running(purged.builds)
@@ -138,15 +149,22 @@ def _means(selection: Selection, of: BuiltWheel | BuildRequest, filename: str | 
     return selection.version is None or Version(selection.version) == Version(of.version)
 
 
-def _scope(selection: Selection, wheels: Iterable[BuiltWheel], active: Iterable[Build]) -> list[Build]:
-    """Return the builds under way that would bring back what is purged, or bring more of it."""
+def _means_unlisted(selection: Selection, build: Build) -> bool:
+    return _means(selection, build.request, build.unlisted)
+
+
+def _request(of: BuiltWheel | BuildRequest) -> tuple[str, str]:
+    return of.sdist_sha256, of.target
+
+
+def _scope(selection: Selection, purged: set[tuple[str, str]], active: Iterable[Build]) -> list[Build]:
+    """Return the builds under way that would bring back what is purged (sdist, target), or bring more of it."""
     if selection.file is None:
         return [build for build in active if _means(selection, build.request)]
-    shared = _is_shared(selection.file)
-    purged = {(wheel.sdist_sha256, None if shared else wheel.target) for wheel in wheels}
-    return [
-        build for build in active if (build.request.sdist_sha256, None if shared else build.request.target) in purged
-    ]
+    if _is_shared(selection.file):
+        sdists = {sdist for sdist, _ in purged}
+        return [build for build in active if build.request.sdist_sha256 in sdists]
+    return [build for build in active if _request(build.request) in purged]
 
 
 def _is_shared(filename: str) -> bool:
@@ -187,6 +205,9 @@ def _audit(selection: Selection, purged: Purged, at: datetime, *, allow_rebuild:
         "allow_rebuild": allow_rebuild,
         "wheels": [{"project": one.project, "filename": one.filename, "sha256": one.sha256} for one in purged.wheels],
         "builds": list(purged.builds),
+        "unlisted": [
+            {"build": one.id, "filename": one.unlisted, "sha256": one.unlisted_sha256} for one in purged.unlisted
+        ],
         "not_asked": list(purged.not_asked),
     }
     return AuditRecord(at=at, action="purge", detail=json.dumps(detail))

@@ -30,7 +30,10 @@ async def keep_unlisted(build: Build, path: Path, *, blobs: BlobStore, catalog: 
                 await writer.write(chunk)
         async with catalog.hold():  # nobody takes the bytes for an orphan's before they are recorded
             await writer.commit()
-            await queue.mark(build.id, unlisted=path.name, unlisted_sha256=writer.hexdigest())
+            sha256 = writer.hexdigest()
+            await queue.mark(build.id, unlisted=path.name, unlisted_sha256=sha256)
+            if sha256 not in await catalog.known_digests():  # it was purged meanwhile
+                await blobs.delete(sha256)
     finally:
         await writer.close()
 

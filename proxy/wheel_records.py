@@ -143,6 +143,27 @@ def take_off(connection: Connection, numbers: Iterable[int], now: datetime) -> N
     _doom(connection, digests)
 
 
+def left_for_operators(connection: Connection, project: str | None) -> list[Build]:
+    """Return the builds that left a wheel that is listed for nobody, of a project or all, the oldest first."""
+    statement = select(builds).where(builds.c.unlisted.is_not(None)).order_by(builds.c.id)
+    if project is not None:
+        statement = statement.where(builds.c.project == project)
+    return [ledger.read(row) for row in connection.execute(statement).mappings()]
+
+
+def drop_unlisted(connection: Connection, numbers: Iterable[int]) -> list[Build]:
+    """Forget the unlisted wheels of these builds, and doom the bytes that no record needs. Return who had one."""
+    left = []
+    for number in numbers:
+        build = ledger.known(connection, number)
+        if build.unlisted_sha256 is not None:
+            left.append(build)
+            gone = sql_update(builds).where(builds.c.id == number).values(unlisted=None, unlisted_sha256=None)
+            connection.execute(gone)
+    _doom(connection, {build.unlisted_sha256 for build in left if build.unlisted_sha256 is not None})
+    return left
+
+
 def drop_provenance(connection: Connection, sha256: str) -> None:
     """Forget which record wheels have whose bytes are lost."""
     connection.execute(
@@ -151,10 +172,13 @@ def drop_provenance(connection: Connection, sha256: str) -> None:
 
 
 def _doom(connection: Connection, digests: Iterable[str]) -> None:
-    """Doom those bytes that no wheel needs any more."""
+    """Doom those bytes that no wheel needs any more, be it listed or not."""
     for digest in sorted(digests):
         needs = or_(*(column == digest for column in _DIGESTS))
-        needed = connection.execute(select(built_wheels.c.build).where(_is_kept, needs).limit(1)).first()
+        needed = (
+            connection.execute(select(built_wheels.c.build).where(_is_kept, needs).limit(1)).first()
+            or connection.execute(select(builds.c.id).where(builds.c.unlisted_sha256 == digest).limit(1)).first()
+        )
         noted = connection.execute(select(doomed_bytes).where(doomed_bytes.c.sha256 == digest)).first()
         if needed is None and noted is None:
             connection.execute(insert(doomed_bytes).values(sha256=digest))

@@ -69,8 +69,14 @@ def report(answer: dict[str, Any], *, dry_run: bool) -> list[str]:
         )
         for one in purged
     ]
+    unlisted = answer.get("unlisted", [])
+    rows += [
+        (*(text(one.get(name)) for name in ("project", "version", "filename")), "unlisted", text(one.get("target")))
+        for one in unlisted
+    ]
     lines = list(table(head, rows)) if rows else []
     wheels = "1 wheel" if len(purged) == 1 else f"{len(purged)} wheels"
+    wheels += f" and {len(unlisted)} listed for nobody" if unlisted else ""
     builds = "1 build" if len(cancelled) == 1 else f"{len(cancelled)} builds"
     if dry_run:
         lines.append(f"{wheels} would be removed and {builds} cancelled. This was a dry run: nothing was removed.")

@@ -202,6 +202,38 @@ async def test_a_purged_wheel_is_gone_its_name_is_known_and_its_bytes_are_doomed
     assert list(await catalog.doomed()) == []
 
 
+async def left(queue, request, sha256):
+    """End a build as one that left a wheel for its operator alone."""
+    build = await running(queue, request)
+    await queue.mark(build.id, unlisted="docopt-0.6.2-py3-none-any.whl", unlisted_sha256=sha256)
+    return await queue.settle(build.id, PackageFault("import", "import.error", "no"), log_sha256=None)
+
+
+async def test_what_builds_left_for_the_operator_goes_too(queue, catalog, clock):
+    first = await left(queue, a_request(), "a" * 64)
+    second = await left(queue, a_request(target=CP312), "a" * 64)
+    other = await left(queue, a_request("six"), "b" * 64)
+    assert await catalog.unlisted("docopt") == [first, second]
+    assert await catalog.unlisted() == [first, second, other]
+    await catalog.purge((), every_target=False, bury=True, builds=(), audit=note(clock), unlisted=[first.id])
+    assert list(await catalog.doomed()) == []  # the second needs the bytes
+    assert await catalog.known_digests() == {"a" * 64, "b" * 64}
+    assert await catalog.is_buried(sdist_sha256=first.request.sdist_sha256, target=first.request.target)
+    assert not await catalog.is_buried(sdist_sha256=second.request.sdist_sha256, target=CP312)
+    assert (await queue.submit(a_request())).id != first.id
+    await catalog.purge((), every_target=False, bury=False, builds=(), audit=note(clock), unlisted=[second.id])
+    assert list(await catalog.doomed()) == ["a" * 64]
+    assert await catalog.unlisted() == [other]
+
+
+async def test_what_a_cancelled_build_left_goes_with_it(queue, catalog, clock):
+    build = await running(queue, a_request())
+    await queue.mark(build.id, unlisted="docopt-0.6.2-py3-none-any.whl", unlisted_sha256="a" * 64)
+    await purge(catalog, clock, builds=[build.id])
+    assert list(await catalog.doomed()) == ["a" * 64]
+    assert await catalog.unlisted() == []
+
+
 async def test_bytes_that_another_wheel_needs_are_not_doomed(queue, catalog, clock):
     first = await published(queue, catalog)
     second = await published(queue, catalog, a_request(target=CP312))

@@ -72,9 +72,18 @@ class FakeCatalog:
         bury: bool,
         builds: Iterable[int],
         audit: AuditRecord,
+        unlisted: Iterable[int] = (),
     ) -> None:
         gone = list(wheels)
         graves: list[BuiltWheel | BuildRequest] = list(gone)
+        builds = tuple(builds)
+        left = [self._queue.builds[number] for number in {*unlisted, *builds}]
+        left = [build for build in left if build.unlisted_sha256 is not None]
+        graves += [build.request for build in left]
+        for build in left:
+            self._queue.store(replace(build, unlisted=None, unlisted_sha256=None))
+        for number in unlisted:
+            self._queue.expire(number, audit.at)
         for number in builds:
             build = self._queue.builds[number]
             graves.append(build.request)
@@ -85,16 +94,23 @@ class FakeCatalog:
             self._purged.add(wheel.build)
             self._queue.expire(wheel.build, audit.at)
         needed = {digest for wheel in self._kept() for digest in wheel.digests}
+        needed |= {build.unlisted_sha256 for build in self._queue.builds.values()}
         self._doomed |= {digest for wheel in gone for digest in wheel.digests} - needed
+        self._doomed |= {build.unlisted_sha256 for build in left} - needed
         if bury:
             self._tombstones |= {(one.sdist_sha256, None if every_target else one.target) for one in graves}
         self._audit.append(audit)
+
+    async def unlisted(self, project: str | None = None) -> Sequence[Build]:
+        found = (build for build in self._queue.builds.values() if build.unlisted is not None)
+        return [build for build in found if project in {None, build.request.project}]
 
     def hold(self) -> asyncio.Lock:
         return self._lock
 
     async def known_digests(self) -> frozenset[str]:
         logs = {build.log_sha256 for build in self._queue.builds.values() if build.log_sha256}
+        logs |= {build.unlisted_sha256 for build in self._queue.builds.values() if build.unlisted_sha256}
         return frozenset(logs | {digest for wheel in self._kept() for digest in wheel.digests})
 
     async def doomed(self) -> Sequence[str]:

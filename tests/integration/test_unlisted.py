@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import subprocess
+import sys
+
+from tests.fakes.dial import offline_environment
 from tests.fakes.records import a_request
 from tests.fakes.sdists import pure_sdist
 from tests.fakes.wheels import make_wheel
 from tests.integration.assembled import TOKEN, serving
+from tests.integration.test_openapi import check_answer
 
 from buildthrough.builders.faults import PackageFault
 from buildthrough.proxy.publication import clean_up
@@ -49,3 +55,38 @@ async def test_a_build_without_one_has_none(pypi, tmp_path):
 
         assert got.status == 404
         assert "left no wheel" in got.sentence
+
+
+async def test_a_purge_removes_it_at_once_by_the_api_and_by_the_command(pypi, tmp_path):
+    pypi.add("demo", "demo-1.0.tar.gz", pure_sdist("demo").data)
+    wheel = make_wheel(tmp_path, name="demo", version="1.0")
+    async with serving(pypi.simple, tmp_path / "data") as site:
+        build = await failed(site, wheel)
+        about = {"project": "demo", "version": "1.0", "filename": wheel.name, "sha256": build.unlisted_sha256}
+        would = await site.operate("/api/v1/purge", {"project": "demo", "dry_run": True})
+        check_answer(would, "/api/v1/purge", "post")
+        (told,) = would.json["unlisted"]
+        assert told == {**about, "build": build.id, "target": build.request.target, "sdist": build.request.sdist}
+        dry = await command(site, "purge", "demo", "--dry-run")
+        assert wheel.name in dry
+        assert "0 wheels and 1 listed for nobody would be removed" in dry
+        assert [blob.sha256 async for blob in site.store.built] == [build.unlisted_sha256]
+
+        assert "0 wheels and 1 listed for nobody removed, 0 builds cancelled." in await command(site, "purge", "demo")
+        assert [blob async for blob in site.store.built] == []
+        assert (await site.ask(f"/api/v1/builds/{build.id}")).json["unlisted"] is None
+        got = await site.ask(f"/api/v1/builds/{build.id}/wheel", Authorization=f"Bearer {TOKEN}")
+        assert (got.status, "left no wheel" in got.sentence) == (404, True)
+        again = await site.operate("/api/v1/purge", {"project": "demo"})
+        assert (again.json["unlisted"], again.json["purged"]) == ([], [])
+
+
+async def command(site, *words):
+    """Run the command line as an operator on the same machine does; return what it prints."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "buildthrough.proxy", *words, "--server", site.url,
+        env={**offline_environment(), "BUILDTHROUGH_ADMIN__TOKEN": TOKEN}, cwd=site.folder, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    out, _ = await process.communicate()
+    assert process.returncode == 0
+    return out.decode()

@@ -9,11 +9,15 @@ import pytest
 from tests.fakes.publishing import checked, open_site
 from tests.fakes.records import CP311, CP312, a_request
 
+from buildthrough.builders.database import utc_now
+from buildthrough.builders.faults import PackageFault
 from buildthrough.builders.request import BuildState
+from buildthrough.proxy.catalog import AuditRecord
 from buildthrough.proxy.entry import Entry, ProjectFiles
 from buildthrough.proxy.errors import BadRequest, UpstreamUnavailable
 from buildthrough.proxy.publication import publish
 from buildthrough.proxy.purge import Selection, purge
+from buildthrough.proxy.unlisted import keep_unlisted
 
 PLATFORM = "cp311-cp311-manylinux_2_17_x86_64"
 
@@ -36,6 +40,18 @@ class Operator:
         features = {"files": {"x.py": f"n = {build.id}\n"}} | features
         wheel = checked(folder, name=request.project, version=request.version, **features)
         return await publish(build, wheel, None, blobs=self.site.blobs, catalog=self.site.catalog)
+
+    async def left(self, request=None, *, name="docopt-0.6.2-py3-none-any.whl", content=b"for nobody"):
+        """End a build as one that left a wheel for the operator alone."""
+        request = request or a_request()
+        await self.site.queue.submit(request, again=True)
+        build = await self.site.queue.claim()
+        path = self._folder / name
+        self._folder.mkdir(exist_ok=True)
+        path.write_bytes(content)
+        await keep_unlisted(build, path, blobs=self.site.blobs, catalog=self.site.catalog, queue=self.site.queue)
+        fault = PackageFault("import", "import.library", "libprivate.so.1 is missing")
+        return await self.site.queue.settle(build.id, fault, log_sha256=None)
 
     async def purge(self, *, dry_run=False, allow_rebuild=False, **selection):
         return await purge(
@@ -262,6 +278,88 @@ async def test_a_fault_of_ours_while_asking_is_not_swallowed(operator):
     assert await operator.listed() == {wheel.filename}
 
 
+# --- wheels that are listed for nobody
+
+
+async def test_they_go_at_once_with_bytes_and_record(operator):
+    mine, others = await operator.left(), await operator.left(a_request("six"), content=b"another")
+    purged = await operator.purge(project="docopt")
+    assert [build.id for build in purged.unlisted] == [mine.id]
+    assert await operator.site.digests() == {others.unlisted_sha256}
+    gone = await operator.site.queue.get(mine.id)
+    assert (gone.state, gone.unlisted, gone.unlisted_sha256) == (BuildState.FAILED, None, None)
+    assert [build.id for build in await operator.site.catalog.unlisted()] == [others.id]
+    [record] = await operator.site.catalog.audit()
+    assert json.loads(record.detail)["unlisted"] == [
+        {"build": mine.id, "filename": mine.unlisted, "sha256": mine.unlisted_sha256}
+    ]
+    assert (await operator.purge(project="docopt")).unlisted == ()
+
+
+async def test_a_dry_run_tells_them_and_removes_nothing(operator):
+    build = await operator.left()
+    assert [one.id for one in (await operator.purge(project="docopt", dry_run=True)).unlisted] == [build.id]
+    assert await operator.site.digests() == {build.unlisted_sha256}
+    assert (await operator.site.queue.get(build.id)).unlisted == build.unlisted
+
+
+@pytest.mark.parametrize(
+    ("selection", "goes"),
+    [
+        ({"project": "docopt", "version": "0.6.2"}, True),
+        ({"project": "docopt", "version": "0.6.3"}, False),
+        ({"file": "docopt-0.6.2-py3-none-any.whl"}, True),
+        ({"file": "docopt-0.6.2-1-py3-none-any.whl"}, False),
+        ({"yanked": True}, True),
+        ({"project": "six"}, False),
+    ],
+)
+async def test_which_of_them_go(operator, selection, goes):
+    build = await operator.left()
+    operator.pages = {"docopt": page(a_request(), yanked=True)}
+    purged = await operator.purge(**selection)
+    assert [one.id for one in purged.unlisted] == [build.id] * goes
+    assert await operator.site.digests() == ({build.unlisted_sha256} - ({build.unlisted_sha256} if goes else set()))
+
+
+@pytest.mark.parametrize("allow_rebuild", [False, True])
+async def test_they_come_back_only_if_that_is_allowed(operator, allow_rebuild):
+    build = await operator.left()
+    await operator.purge(project="docopt", allow_rebuild=allow_rebuild)
+    request = a_request()
+    catalog = operator.site.catalog
+    buried = await catalog.is_buried(sdist_sha256=request.sdist_sha256, target=request.target)
+    assert buried is not allow_rebuild
+    assert (await operator.site.queue.submit(request)).id != build.id  # the failure is no longer held against it
+
+
+async def test_bytes_that_are_listed_as_well_stay_with_either(operator):
+    """As where a recipe has it published all the same: the same build gives the same bytes."""
+    wheel = await operator.built()
+    blob = await operator.site.blobs.open(wheel.sha256)
+    left = await operator.left(a_request(target=CP312), name=wheel.filename, content=blob.path.read_bytes())
+    assert left.unlisted_sha256 == wheel.sha256
+    await operator.site.catalog.purge(
+        (wheel,), every_target=False, bury=False, builds=(), audit=AuditRecord(at=utc_now(), action="purge", detail="")
+    )
+    assert wheel.sha256 not in await operator.site.catalog.doomed()
+    await operator.purge(project="docopt")
+    assert await operator.site.digests() == set()
+
+
+async def test_one_that_is_kept_while_its_build_is_purged_goes_too(operator, tmp_path):
+    """The purge comes between the end of the build and the record of what it left."""
+    site = operator.site
+    await site.queue.submit(a_request())
+    build = await site.queue.claim()
+    await operator.purge(project="docopt")
+    path = tmp_path / "docopt-0.6.2-py3-none-any.whl"
+    path.write_bytes(b"too late")
+    await keep_unlisted(build, path, blobs=site.blobs, catalog=site.catalog, queue=site.queue)
+    assert await site.digests() == set()
+    assert (await site.queue.get(build.id)).unlisted is None
+
+
 # --- the audit, and races
 
 
@@ -278,6 +376,7 @@ async def test_the_audit_says_what_was_done(operator):
         "allow_rebuild": True,
         "wheels": [{"project": "docopt", "filename": wheel.filename, "sha256": wheel.sha256}],
         "builds": [],
+        "unlisted": [],
         "not_asked": [],
     }
 
