@@ -10,6 +10,7 @@ import pytest
 from tests.fakes.catalog import FakeCatalog
 from tests.fakes.queue import FakeQueue
 from tests.fakes.records import CP311, CP312, Clock, a_request, a_wheel, digest
+from tests.fakes.waiting import LONG, until
 
 from buildthrough.builders.database import Database
 from buildthrough.builders.faults import Cancelled, PackageFault
@@ -69,7 +70,7 @@ def catalog(both):
 
 async def running(queue, request):
     await queue.submit(request)
-    return await asyncio.wait_for(queue.claim(), 5)
+    return await asyncio.wait_for(queue.claim(), LONG)
 
 
 async def published(queue, catalog, request=None, **features):
@@ -147,7 +148,7 @@ async def test_the_success_wakes_what_waits_for_it(queue, catalog, clock):
     waiting = asyncio.ensure_future(queue.claim())
     await asyncio.sleep(0.01)
     await catalog.publish(a_wheel(a_request("lib"), lib.id), log_sha256=None)
-    assert (await asyncio.wait_for(waiting, 5)).id == app.id
+    assert (await asyncio.wait_for(waiting, LONG)).id == app.id
 
 
 async def test_a_build_that_was_cancelled_publishes_nothing(queue, catalog, clock):
@@ -342,7 +343,7 @@ async def test_the_bytes_are_held_by_one_at_a_time(catalog):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.02), catalog.hold():
                 pass
-    async with asyncio.timeout(1), catalog.hold():
+    async with asyncio.timeout(LONG), catalog.hold():
         pass
 
 
@@ -373,7 +374,12 @@ async def test_a_caller_that_leaves_does_not_part_the_record_from_the_memory(tmp
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        while (await queue.get(build.id)).state is BuildState.RUNNING:
-            await asyncio.sleep(0.001)
-        await asyncio.sleep(0.01)
-        assert [wheel.build for wheel in await catalog.wheels("docopt")] == [build.id]
+
+        async def is_recorded():
+            return (await queue.get(build.id)).state is not BuildState.RUNNING
+
+        async def is_remembered():
+            return [wheel.build for wheel in await catalog.wheels("docopt")] == [build.id]
+
+        await until(is_recorded)
+        await until(is_remembered)

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.fakes.queue import FakeQueue
 from tests.fakes.records import CP312, Clock, a_request, digest
+from tests.fakes.waiting import LONG
 
 from buildthrough.builders import ledger
 from buildthrough.builders.chain import LONGEST_CHAIN, MOST_BUILDS
@@ -85,7 +86,7 @@ async def queue(kind, clock):
 
 
 async def claim(queue):
-    return await asyncio.wait_for(queue.claim(), 5)
+    return await asyncio.wait_for(queue.claim(), LONG)
 
 
 async def nothing_is_due(queue):
@@ -433,8 +434,8 @@ async def test_the_one_that_is_chosen_is_taken_and_the_others_stay(queue):
         seen.append([build.request.project for build in due])
         return due[1] if len(due) > 1 else None
 
-    assert (await asyncio.wait_for(queue.claim(choose), 5)).request.project == "b"
-    assert (await asyncio.wait_for(queue.claim(choose), 5)).request.project == "c"
+    assert (await asyncio.wait_for(queue.claim(choose), LONG)).request.project == "b"
+    assert (await asyncio.wait_for(queue.claim(choose), LONG)).request.project == "c"
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(queue.claim(choose), 0.05)
     assert seen[:3] == [["a", "b", "c"], ["a", "c"], ["a"]]

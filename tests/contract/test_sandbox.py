@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.fakes import uids
 from tests.fakes.sandbox import Exit, FakeSandbox, Hear, Print, Say, SayBytes, Sleep
+from tests.fakes.waiting import LONG
 
 from buildthrough.builders.bubblewrap import BubblewrapSandbox
 from buildthrough.builders.landlock import LandlockSandbox
@@ -70,7 +71,7 @@ def perform(request, folder):
         command = Command(
             argv=("/usr/bin/python3", "-I", "-S", "-c", PLAYER),
             mounts=(Mount(source=folder, target="/script"),),
-            limits=Limits(**{"wall_seconds": 20, **limits}),
+            limits=Limits(**{"wall_seconds": LONG, **limits}),
         )
         if request.param == "fake":
             return await FakeSandbox(tuple(script)).run(command, talk)
@@ -198,7 +199,7 @@ async def test_an_exception_of_the_talk_ends_the_command_and_is_raised(perform):
         raise RefusedError
 
     with pytest.raises(RefusedError):
-        await asyncio.wait_for(perform([Say({"n": 1}), Sleep(60)], talk), 10)
+        await asyncio.wait_for(perform([Say({"n": 1}), Sleep(10 * LONG)], talk, wall_seconds=10 * LONG), LONG)
 
 
 async def test_cancellation_ends_the_command(perform):
@@ -209,10 +210,10 @@ async def test_cancellation_ends_the_command(perform):
         started.set()
         await channel.receive()
 
-    running = asyncio.create_task(perform([Say({"n": 1}), Sleep(60)], talk))
-    await asyncio.wait_for(started.wait(), 10)
+    running = asyncio.create_task(perform([Say({"n": 1}), Sleep(10 * LONG)], talk, wall_seconds=10 * LONG))
+    await asyncio.wait_for(started.wait(), LONG)
     running.cancel()
-    done, _ = await asyncio.wait({running}, timeout=10)
+    done, _ = await asyncio.wait({running}, timeout=LONG)
     assert done
     assert running.cancelled()
 

@@ -16,6 +16,7 @@ from zipfile import ZipFile
 
 import aiohttp
 from tests.fakes.publishing import checked
+from tests.fakes.waiting import LONG, until
 from yarl import URL
 
 from buildthrough.builders.facts import BuildFacts
@@ -116,9 +117,7 @@ class Site:
 
     async def counted(self) -> None:
         """Wait until the server has counted what it keeps, which it does in the background after its start."""
-        async with asyncio.timeout(20):
-            while not all(part.blobs.folder.tally.is_known for part in self.store.space._parts.values()):
-                await asyncio.sleep(0.01)
+        await until(lambda: all(part.blobs.folder.tally.is_known for part in self.store.space._parts.values()))
 
     async def page(self, project: str, prefix: str = "") -> Any:
         """Return a project's JSON page."""
@@ -132,7 +131,7 @@ class Site:
         base = f"{self.url}simple/{project}/"
         return {entry["filename"]: {**entry, "url": urljoin(base, entry["url"])} for entry in page["files"]}
 
-    async def raw(self, data: bytes, *, seconds: float = 10) -> bytes:
+    async def raw(self, data: bytes, *, seconds: float = LONG) -> bytes:
         """Send bytes as they are and return all that comes back until the server closes."""
         async with asyncio.timeout(seconds):
             reader, writer = await asyncio.open_connection("127.0.0.1", self.port)

@@ -12,6 +12,7 @@ import pytest
 import uvloop
 from aiohttp import web
 from tests.fakes.faults import Fault, Gate
+from tests.fakes.waiting import LONG, until
 from tests.integration.assembled import TOKEN, serving
 
 from buildthrough.proxy import connection, listener, operator_request
@@ -57,7 +58,7 @@ async def connect(site, **options):
     return await asyncio.open_connection("127.0.0.1", site.port, **options)
 
 
-async def until_closed(reader, seconds=10.0):
+async def until_closed(reader, seconds=LONG):
     async with asyncio.timeout(seconds):
         try:
             return await reader.read()
@@ -67,7 +68,7 @@ async def until_closed(reader, seconds=10.0):
 
 async def dribbled(reader, writer, data, every):
     """Send byte by byte; return what was answered when the server closes."""
-    answer = asyncio.ensure_future(until_closed(reader, 30))
+    answer = asyncio.ensure_future(until_closed(reader))
     for one in data:
         if answer.done():
             break
@@ -84,17 +85,14 @@ def test_headers_that_dribble_are_cut_off_in_time(pypi, tmp_path):
 
 async def dribbling(pypi, tmp_path):
     async with serving(pypi.simple, tmp_path, server__header_seconds=0.4) as site:
-        loop = asyncio.get_running_loop()
-        slow = LINE + b"Host: x\r\nx: " + b"y" * 1000
+        slow = LINE + b"Host: x\r\nx: " + b"y" * 10_000  # more than can be dribbled before the test is given up
         for sent_before in (b"", WHOLE, WHOLE + slow[:7]):
             reader, writer = await connect(site)
             writer.write(sent_before)
             await asyncio.sleep(0.1)
-            began = loop.time()
             answer = await dribbled(reader, writer, slow[len(sent_before) % len(WHOLE) :], 0.02)
             assert statuses(answer) == [*([200] if sent_before else []), 408]
             assert answer.endswith(b"in time.\n")
-            assert loop.time() - began < 20
             writer.close()
 
 
@@ -133,15 +131,15 @@ async def test_a_slow_answer_is_no_idle_connection(pypi, tmp_path):
 async def test_all_headers_together_are_bounded(site, count, size, status):
     fields = b"".join(b"x-%d: %s\r\n" % (number, b"x" * size) for number in range(count))
     reader, writer = await connect(site)
+    answer = asyncio.ensure_future(until_closed(reader))  # read while it is sent: a reset loses what was not read
     with contextlib.suppress(ConnectionError):
         for begin in range(0, len(fields), 50_000):
             writer.write((LINE + b"Host: x\r\n" if not begin else b"") + fields[begin : begin + 50_000])
             await writer.drain()
             await asyncio.sleep(0.01)  # in several reads, as from a network
         writer.write(b"Connection: close\r\n\r\n")
-    answer = await until_closed(reader)
+    assert statuses(await answer) == [status]
     writer.close()
-    assert statuses(answer) == [status]
 
 
 @pytest.mark.parametrize(("count", "status"), [(100, 200), (200, 400)])
@@ -160,7 +158,7 @@ async def test_a_flood_of_pipelined_requests_is_answered_in_order(site):
         writer.write(LAST)
 
     flooding = asyncio.ensure_future(flood())
-    assert statuses(await until_closed(reader, 60)) == [200] * 2001
+    assert statuses(await until_closed(reader)) == [200] * 2001
     await flooding
     writer.close()
 
@@ -185,10 +183,18 @@ async def gathering():
                 await writer.drain()
 
         flooding = asyncio.ensure_future(flood())
+
+        def gathered():
+            return sum(
+                len(value)
+                for one in connections.open
+                for message, _ in one._messages
+                for _, value in message.raw_headers
+            )
+
+        await until(gathered)
         await asyncio.sleep(1)  # as much as comes
-        (one,) = connections.open
-        gathered = sum(len(value) for message, _ in one._messages for _, value in message.raw_headers)
-        assert 0 < gathered <= connection.MAX_HEAD_BYTES + (512 << 10)  # and what one read gives
+        assert 0 < gathered() <= connection.MAX_HEAD_BYTES + (512 << 10)  # and what one read gives
         held.set()
         answers = b""
         while answers.count(b"HTTP/1.1 200") < 100:
@@ -215,30 +221,38 @@ async def test_a_body_where_none_belongs_holds_nothing(site):
 
 
 async def test_bodies_for_the_api_are_bounded_in_size_and_time(site, monkeypatch):
-    monkeypatch.setattr(operator_request, "BODY_SECONDS", 0.3)
     head = f"POST /api/v1/purge HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {TOKEN}\r\n".encode()
     body = json.dumps({"project": "x" * 70_000}).encode()
     assert statuses(await site.raw(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)) == [413]
     chunks = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
     assert statuses(await site.raw(head + b"Transfer-Encoding: chunked\r\n\r\n" + chunks)) == [413]
+    monkeypatch.setattr(operator_request, "BODY_SECONDS", 0.3)
     assert statuses(await site.raw(head + b"Content-Length: 500\r\n\r\n{")) == [408]
 
 
-def test_beyond_the_limit_new_connections_wait(pypi, tmp_path):
-    run(crowding(pypi, tmp_path))
+def test_beyond_the_limit_new_connections_wait(pypi, tmp_path, monkeypatch):
+    run(crowding(pypi, tmp_path, monkeypatch))
 
 
-async def crowding(pypi, tmp_path):
+async def crowding(pypi, tmp_path, monkeypatch):
+    open_ = []
+    real = Runner._make_server
+
+    async def make_server(self):
+        server = await real(self)
+        open_.append(server.open)
+        return server
+
+    monkeypatch.setattr(Runner, "_make_server", make_server)
     pypi.add_project("demo")
     gate = Gate()
     pypi.fault("/simple/demo/", Fault(gate=gate))
     busy = b"GET /simple/demo/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     async with serving(pypi.simple, tmp_path, server__max_connections=16) as site:
-        asked = [asyncio.ensure_future(site.raw(busy, seconds=30)) for _ in range(16)]
-        await asyncio.to_thread(gate.wait_until_reached)
-        await asyncio.sleep(0.3)
-        late = [asyncio.ensure_future(site.raw(LAST, seconds=30)) for _ in range(40)]
-        await asyncio.sleep(0.5)
+        asked = [asyncio.ensure_future(site.raw(busy, seconds=LONG)) for _ in range(16)]
+        await until(lambda: sum(one._current_request is not None for one in open_[0]) == 16)
+        late = [asyncio.ensure_future(site.raw(LAST, seconds=LONG)) for _ in range(40)]
+        await asyncio.sleep(0.5)  # time for one to be let in, which must not come
         assert not any(one.done() for one in late)
         gate.open()
         assert [statuses(await one) for one in (*asked, *late)] == [[200]] * 56
@@ -286,9 +300,7 @@ async def taking_nothing(monkeypatch, size):
             got += len(piece)
             await asyncio.sleep(0.08)  # slow, but he takes what comes
         assert got > size
-        async with asyncio.timeout(10):
-            while connections.open:
-                await asyncio.sleep(0.05)
+        await until(lambda: not connections.open)
         lazy.close()
         diligent.close()
 

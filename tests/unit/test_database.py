@@ -12,6 +12,7 @@ from sqlalchemy import Column, Integer, MetaData, Table, insert, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.schema import CreateIndex, CreateTable
+from tests.fakes.waiting import LONG
 
 import buildthrough.proxy.catalog  # noqa: F401 - declares its tables
 from buildthrough.builders import ledger
@@ -71,13 +72,13 @@ async def test_a_cancelled_caller_does_not_undo_the_transaction(url):
 
     def slow(connection):
         begun.set()
-        go_on.wait(5)
+        go_on.wait(LONG)
         connection.execute(insert(scratch).values(id=1))
 
     async with Database.open(url) as database:
         await database.run(scratch.create)
         task = asyncio.ensure_future(database.run(slow))
-        await asyncio.to_thread(begun.wait, 5)
+        await asyncio.to_thread(begun.wait, LONG)
         task.cancel()
         go_on.set()
         with pytest.raises(asyncio.CancelledError):
@@ -88,7 +89,7 @@ async def test_a_cancelled_caller_does_not_undo_the_transaction(url):
 async def test_the_event_loop_goes_on_while_the_database_works(url):
     release = threading.Event()
     async with Database.open(url) as database:
-        task = asyncio.ensure_future(database.run(lambda _connection: release.wait(5)))
+        task = asyncio.ensure_future(database.run(lambda _connection: release.wait(LONG)))
         await asyncio.sleep(0.01)
         release.set()
         assert await task

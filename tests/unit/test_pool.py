@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 from tests.fakes.queue import FakeQueue
-from tests.fakes.records import a_request, digest
+from tests.fakes.records import Clock, a_request, digest
+from tests.fakes.waiting import LONG, until
 
 from buildthrough.builders.artifact import CheckedWheel
 from buildthrough.builders.attendance import Work
-from buildthrough.builders.database import DatabaseFull
+from buildthrough.builders.database import DatabaseFull, utc_now
 from buildthrough.builders.demand import Demand
 from buildthrough.builders.faults import Cancelled, InfrastructureFault, NeedsBuild, PackageFault, SlotFault
 from buildthrough.builders.fuse import FusePolicy
@@ -70,15 +71,13 @@ class House:
         self.cleaned.append(build.id)
 
     def pool(self, slots=1, **options):
-        options = {"beat_seconds": 0.01, "stop_seconds": 5} | options
+        options = {"beat_seconds": 0.01, "stop_seconds": LONG} | options
         names = ("make", "publish", "submit_requirement", "store_log", "clean")
         parts = {name: getattr(self, name) for name in names}
         return Pool(self.queue, list(range(slots)), Work(new_log=NoteBook, **parts), **options)
 
     async def until(self, number, *states):
-        async with asyncio.timeout(5):
-            while self.queue.builds[number].state not in states:
-                await asyncio.sleep(0.002)
+        await until(lambda: self.queue.builds[number].state in states)
         return self.queue.builds[number]
 
     async def ended(self, number):
@@ -174,8 +173,8 @@ async def test_as_many_run_at_once_as_there_are_sandboxes_and_no_more(house):
         await house.queue.submit(a_request(name))
     pool = house.pool(slots=2)
     async with pool:
-        await house.until(2, BuildState.RUNNING)
-        await asyncio.sleep(0.03)
+        await until(lambda: len(house.made) == 2)
+        await asyncio.sleep(0.03)  # time for a third, which must not come
         assert (pool.slots, pool.running, house.made) == (2, 2, ["a", "b"])
         assert sorted(house.slots_used) == [0, 1]
         go_on.set()
@@ -344,13 +343,13 @@ async def test_a_big_build_waits_for_room_and_small_ones_go_by(house):
     house.makes |= {name: end.wait for name, end in ends.items()}
     builds = {name: await house.queue.submit(a_request(name)) for name in ("a", "b", "big", "c")}
     async with house.pool(slots=4, **ROOM) as pool:
-        await house.until(builds["c"].id, BuildState.RUNNING)
-        await asyncio.sleep(0.03)
+        await until(lambda: len(house.made) == 3)
+        await asyncio.sleep(0.03)  # time for a fourth, which must not come
         assert house.made == ["a", "b", "c"]
         assert pool.state.free == Demand(memory_bytes=2, cpus=1)
         ends["a"].set()
         ends["b"].set()
-        await house.until(builds["big"].id, BuildState.RUNNING)
+        await until(lambda: "big" in house.made)
         assert pool.state.free == Demand(memory_bytes=0, cpus=2)
         for end in ends.values():
             end.set()
@@ -360,11 +359,10 @@ async def test_a_big_build_waits_for_room_and_small_ones_go_by(house):
 async def test_a_big_build_does_not_wait_for_ever(house):
     go_on = asyncio.Event()
     house.makes["a"] = house.makes["b"] = go_on.wait
-    await house.queue.submit(a_request("a"))
-    second = await house.queue.submit(a_request("b"))
+    for name in "ab":
+        await house.queue.submit(a_request(name))
     async with house.pool(slots=4, patience_seconds=0, **ROOM):
-        await house.until(second.id, BuildState.RUNNING)
-        await asyncio.sleep(0.03)
+        await until(lambda: len(house.made) == 2)
         big = await house.queue.submit(a_request("big"))
         small = await house.queue.submit(a_request("c"))
         await asyncio.sleep(0.03)
@@ -401,8 +399,9 @@ async def test_a_drained_pool_finishes_what_runs_and_starts_nothing(house):
         assert pool.state.word == "draining"
         go_on.set()
         assert (await house.ended(first.id)).state is BuildState.SUCCEEDED
-        await asyncio.sleep(0.03)
-        assert (pool.state.word, house.made) == ("drained", ["a"])
+        await until(lambda: pool.state.word == "drained")
+        await asyncio.sleep(0.03)  # time for another, which must not come
+        assert house.made == ["a"]
         assert house.queue.builds[second.id] == second
         pool.resume()
         assert (await house.ended(second.id)).attempts == 1
@@ -436,19 +435,19 @@ async def broken(house, count=8):
 
 async def test_a_broken_machine_locks_the_pool_and_no_build_pays_for_it(house, caplog):
     await broken(house)
+    house.queue._clock = clock = Clock()  # each is tried once
     house.queue._retry = RetryPolicy(max_attempts=2, first_seconds=0.001, put_off_seconds=0.001)
     async with house.pool(policy=HASTY) as pool:
-        async with asyncio.timeout(5):
-            while pool.state.word != "locked":
-                await asyncio.sleep(0.002)
-        await asyncio.sleep(0.03)
+        await until(lambda: pool.state.word == "locked")
+        await until(lambda: pool.running == 0)
         tried = len(house.made)
         assert tried <= 6
         assert {build.state for build in house.queue.builds.values()} == {BuildState.QUEUED}
         assert sum("BUILDS ARE LOCKED" in message for message in caplog.messages) == 1
         house.is_broken = False
-        await asyncio.sleep(0.03)
+        await asyncio.sleep(0.03)  # time for another try, which must not come
         assert len(house.made) == tried
+        clock.forward(1)
         pool.resume()
         for number in list(house.queue.builds):
             assert (await house.ended(number)).state is BuildState.SUCCEEDED
@@ -457,13 +456,14 @@ async def test_a_broken_machine_locks_the_pool_and_no_build_pays_for_it(house, c
 
 async def test_a_locked_pool_tries_one_build_and_goes_on_where_that_works(house):
     await broken(house)
+    house.queue._clock = Clock()  # each is tried once before the pool is locked
     house.queue._retry = RetryPolicy(max_attempts=2, first_seconds=0.001, put_off_seconds=0.001)
     policy = replace(HASTY, probe=RetryPolicy(first_seconds=0.02, factor=1))
     async with house.pool(slots=3, policy=policy) as pool:
-        async with asyncio.timeout(5):
-            while pool.state.word != "locked":
-                await asyncio.sleep(0.002)
-        await asyncio.sleep(0.1)
+        await until(lambda: pool.state.word == "locked")
+        house.queue._clock = utc_now
+        tried = len(house.made)
+        await until(lambda: len(house.made) >= tried + 3)
         assert pool.state.word == "locked"
         assert {build.state for build in house.queue.builds.values()} <= {BuildState.QUEUED, BuildState.RUNNING}
         house.is_broken = False
@@ -476,9 +476,7 @@ async def test_a_build_that_is_refused_unlocks_nothing(house):
     await broken(house, 3)
     house.queue._retry = RetryPolicy(max_attempts=9, first_seconds=0.001, put_off_seconds=0.001)
     async with house.pool(policy=replace(HASTY, probe=RetryPolicy(first_seconds=0.02, factor=1)), **ROOM) as pool:
-        async with asyncio.timeout(5):
-            while pool.state.word != "locked":
-                await asyncio.sleep(0.002)
+        await until(lambda: pool.state.word == "locked")
         huge = await house.queue.submit(a_request("huge"))
         assert (await house.ended(huge.id)).fault == "limit.budget"
         assert pool.state.word == "locked"
@@ -496,8 +494,7 @@ async def test_only_builds_that_came_to_their_end_are_timed(house):
         assert pool.state.mean_seconds is None
         go_on.set()
         await house.ended(second.id)
-        await asyncio.sleep(0.02)
-        assert pool.state.mean_seconds is not None
+        await until(lambda: pool.state.mean_seconds is not None)
 
 
 async def test_an_upstream_that_is_down_locks_nothing_and_builds_wait_for_it(house):
@@ -512,9 +509,7 @@ async def test_an_upstream_that_is_down_locks_nothing_and_builds_wait_for_it(hou
         house.makes[name] = make
         await house.queue.submit(a_request(name))
     async with house.pool(policy=HASTY) as pool:
-        async with asyncio.timeout(5):
-            while len(house.made) <= 8:
-                await asyncio.sleep(0.005)
+        await until(lambda: len(house.made) > 8)
         assert pool.state.word == "open"
         down.clear()
         for number in list(house.queue.builds):
@@ -590,9 +585,7 @@ async def test_a_lost_hold_ends_a_running_build(house):
     async with house.pool(beat_seconds=0.01):
         await make.started.wait()
         await house.queue.settle(build.id, Cancelled("cancelled.purged", "x"), log_sha256=None)
-        async with asyncio.timeout(5):
-            while not make.dead:
-                await asyncio.sleep(0.005)
+        await until(lambda: make.dead)
 
 
 @pytest.mark.parametrize(
@@ -639,7 +632,7 @@ async def test_a_stop_takes_no_longer_than_it_may(house, caplog):
 
     house.makes["docopt"] = make
     build = await house.queue.submit(a_request())
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(LONG):  # what does not end would be waited for for ever
         async with house.pool(stop_seconds=0.05):
             await house.until(build.id, BuildState.RUNNING)
     assert "did not end" in caplog.text
@@ -649,8 +642,8 @@ async def test_a_stop_takes_no_longer_than_it_may(house, caplog):
 
 
 async def test_an_idle_pool_stops_at_once(house):
-    async with asyncio.timeout(1):
-        async with house.pool(slots=3):
+    async with asyncio.timeout(LONG):
+        async with house.pool(slots=3, stop_seconds=10 * LONG):
             await asyncio.sleep(0.01)
 
 
@@ -669,7 +662,7 @@ async def test_a_full_disk_is_outlived(house, verb, caplog, monkeypatch):
         return await real(*args, **kwargs)
 
     async def make():
-        await asyncio.sleep(0.06)
+        await until(lambda: verb != "beat" or len(failures) == 3)
         raise PackageFault("build", "compiler", "error")
 
     setattr(house.queue, verb, failing)
@@ -686,6 +679,8 @@ async def test_a_machine_that_only_fails_does_not_use_up_the_queue(house):
     for number in range(50):
         house.makes[f"p{number}"] = raising(InfrastructureFault("infra.sandbox", "broken"))
         await house.queue.submit(a_request(f"p{number}"))
-    async with house.pool():
-        await asyncio.sleep(0.2)
-    assert len(house.made) <= 3
+    house.queue._clock = clock = Clock()
+    async with house.pool(clock=clock) as pool:
+        await until(lambda: len(house.made) == 2 and pool.running == 0)
+        await asyncio.sleep(0.1)  # time for a third, which must not come
+        assert len(house.made) == 2

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from tests.fakes.queue import FakeQueue
 from tests.fakes.records import a_request
+from tests.fakes.waiting import until
 
 from buildthrough.builders.faults import Cancelled, InfrastructureFault
 from buildthrough.proxy.withdrawal import Withdrawals
@@ -40,12 +41,12 @@ class House:
 async def test_only_builds_of_a_project_whose_page_changed_are_looked_at():
     house = House()
     house.faults = {"a": YANKED, "b": YANKED}
-    a, _ = [await house.queue.submit(a_request(name)) for name in "ab"]
+    a, _, _ = [await house.queue.submit(a_request(name)) for name in ("a", "b", "last")]
     async with house.at_work() as work:
-        for project in ("nobody-builds-this", "a", "a"):
+        for project in ("nobody-builds-this", "a", "a", "last"):
             work.see(project)
-        await asyncio.sleep(0.05)
-    assert house.checked == ["a"]
+        await until(lambda: "last" in house.checked)
+    assert house.checked == ["a", "last"]
     assert house.withdrawn == [(a.id, "cancelled.yanked")]
 
 
@@ -55,10 +56,10 @@ async def test_what_runs_is_looked_at_from_time_to_time_and_what_waits_is_not():
     await house.queue.claim()
     await house.queue.submit(a_request("b"))
     async with house.at_work(watch_seconds=0.01):
-        await asyncio.sleep(0.05)
+        await until(lambda: len(house.checked) >= 3)
         assert set(house.checked) == {"a"}
         house.faults = {"a": YANKED}
-        await asyncio.sleep(0.05)
+        await until(lambda: house.withdrawn)
     assert house.withdrawn == [(running.id, "cancelled.yanked")]
 
 
@@ -69,6 +70,7 @@ async def test_a_fault_ends_no_build_and_no_task(caplog):
     async with house.at_work() as work:
         for project in "abc":
             work.see(project)
-            await asyncio.sleep(0.02)
+            await until(lambda project=project: project in house.checked)
+        await until(lambda: house.withdrawn)
     assert house.withdrawn == [(builds[2].id, "cancelled.yanked")]
     assert "could not be looked at" in caplog.text
