@@ -110,6 +110,18 @@ class Site:
             body = await response.read() if read else b""
             return Answer(status=response.status, headers=response.headers.copy(), body=body)
 
+    async def fresh(self, path: str, **headers: str) -> Answer:
+        """Ask until it is answered by what upstream says now: a busy machine may take longer than the server waits."""
+        answers: list[Answer] = []
+
+        async def is_fresh() -> bool:
+            answers.append(await self.ask(path, **headers))
+            is_stale = answers[-1].headers.get("X-Buildthrough-Cache", "").startswith("stale")
+            return answers[-1].status == 200 and not is_stale
+
+        await until(is_fresh)
+        return answers[-1]
+
     async def operate(self, path: str, body: Any, *, token: str = TOKEN) -> Answer:
         """Post JSON with the operator's token."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -11,6 +11,7 @@ import zlib
 
 import pytest
 from tests.fakes.faults import Fault
+from tests.fakes.waiting import LONG
 from tests.integration.assembled import JSON, serving
 
 MIB = 1 << 20
@@ -129,7 +130,7 @@ async def test_a_page_that_never_ends_is_given_up(pypi, tmp_path):
     pypi.add_project("demo")
     pypi.fault("/simple/demo/", Fault(dribble=(1, 0.2), body=b" " * 10_000, content_type=JSON))
     async with serving(pypi.simple, tmp_path, upstream__read_seconds=0.1) as site:
-        answer = await asyncio.wait_for(site.ask("/simple/demo/", Accept=JSON), 5)
+        answer = await asyncio.wait_for(site.ask("/simple/demo/", Accept=JSON), LONG)
         assert answer.status == 503
         assert "in time" in answer.sentence
 

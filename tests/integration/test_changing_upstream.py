@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from tests.fakes.faults import Fault
 from tests.fakes.pypi import FakePyPI
+from tests.fakes.waiting import LONG
 from tests.integration.assembled import JSON, serving
 
 from buildthrough.proxy import page_answer
@@ -90,8 +91,8 @@ async def test_a_page_without_files_is_what_upstream_says(demo, site):
 
 async def test_a_page_that_comes_slowly_but_steadily_is_waited_for(demo, tmp_path):
     """There is no bound on the whole, only on silence: it takes four times as long here as upstream may be silent."""
-    demo.fault(PATH, Fault(dribble=(80, 0.05)))
-    async with serving(demo.simple, tmp_path, upstream__read_seconds=0.2) as site:
+    demo.fault(PATH, Fault(dribble=(20, 0.04)))
+    async with serving(demo.simple, tmp_path, upstream__read_seconds=0.6) as site:
         answer = await site.ask(PATH, Accept=JSON, Accept_Encoding="gzip")
         assert (answer.status, answer.headers[CACHE]) == (200, "miss")
 
@@ -100,7 +101,7 @@ async def test_a_page_that_hardly_comes_is_given_up_in_the_end(demo, tmp_path, m
     monkeypatch.setattr(page_answer, "GRACE_SECONDS", 0.1)
     demo.fault(PATH, Fault(dribble=(1, 0.02), body=b" " * 10_000, content_type=JSON))
     async with serving(demo.simple, tmp_path) as site:
-        answer = await asyncio.wait_for(site.ask(PATH, Accept=JSON), 5)
+        answer = await asyncio.wait_for(site.ask(PATH, Accept=JSON), LONG)
         assert answer.status == 503
         assert "slowly" in answer.sentence
 

@@ -7,7 +7,10 @@ import asyncio
 import pytest
 from tests.fakes.faults import Fault, Gate
 from tests.fakes.sdists import pure_sdist
+from tests.fakes.waiting import LONG
 from tests.integration.assembled import JSON, serving
+
+from buildthrough.proxy import current
 
 CACHE = "X-Buildthrough-Cache"
 SDIST = "demo-1.0.tar.gz"
@@ -58,7 +61,7 @@ async def impatient(demo, tmp_path):
 @pytest.mark.parametrize("fault", sorted(FAULTS))
 async def test_the_last_good_page_is_served(demo, impatient, fault):
     site = impatient
-    good = await site.ask("/simple/demo/", Accept=JSON)
+    good = await site.fresh("/simple/demo/", Accept=JSON)
     demo.add("demo", "demo-1.1.tar.gz", b"changed")  # or the fault would be in a 304
     demo.fault("/simple/demo/", FAULTS[fault])
     demo.fault("/simple/other/", FAULTS[fault])
@@ -71,7 +74,7 @@ async def test_the_last_good_page_is_served(demo, impatient, fault):
     assert unknown.sentence
     demo.heal()
     demo.add("demo", "demo-2.0.tar.gz", b"new")
-    again = await site.ask("/simple/demo/", Accept=JSON)
+    again = await site.fresh("/simple/demo/", Accept=JSON)
     assert b"demo-2.0.tar.gz" in again.body
     assert again.headers[CACHE] == "miss"
 
@@ -129,12 +132,13 @@ async def test_a_project_list_that_was_never_had_is_no_404(demo, site):
         demo.heal()
 
 
-async def test_a_failing_upstream_is_left_alone_for_a_moment_where_pages_may_be_old(demo, tmp_path):
-    async with serving(demo.simple, tmp_path, upstream__page_ttl=0.2) as site:
+async def test_a_failing_upstream_is_left_alone_for_a_moment_where_pages_may_be_old(demo, tmp_path, later, monkeypatch):
+    async with serving(demo.simple, tmp_path, upstream__page_ttl=600) as site:
         await site.ask("/simple/demo/", Accept=JSON)
         demo.fault("/simple/demo/", Fault(status=500))
-        await asyncio.sleep(0.25)
+        later.forward(601)
         demo.forget_requests()
+        monkeypatch.setattr(current, "_PAUSE_SECONDS", LONG)
         for _ in range(5):
             assert (await site.ask("/simple/demo/", Accept=JSON)).status == 200
         assert demo.count("/simple/demo/") == 1

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 from tests.fakes.faults import Fault, Gate
+from tests.fakes.waiting import LONG, until
 from tests.integration.assembled import JSON, serving
 
 from buildthrough.proxy import patience
@@ -31,24 +32,26 @@ async def hasty(demo, tmp_path):
 
 @pytest.mark.parametrize("path", ["/simple/demo/", "/simple/"])
 async def test_a_known_page_is_served_old_and_upstream_is_asked_once_and_still(demo, hasty, path):
-    good = await hasty.ask(path, Accept=JSON)
-    assert good.headers[CACHE] == "miss"
+    good = await hasty.fresh(path, Accept=JSON)
     demo.add("demo", "demo-2.0.tar.gz", b"new")
     demo.add_project("newcomer")
     gate = Gate()
     demo.fault(path, Fault(silence=gate))
     demo.forget_requests()
     for _ in range(3):
-        stale = await asyncio.wait_for(hasty.ask(path, Accept=JSON), 5)
+        stale = await asyncio.wait_for(hasty.ask(path, Accept=JSON), LONG)
         assert (stale.status, stale.body) == (200, good.body)
         assert stale.headers[CACHE].startswith("stale; age=")
+    await asyncio.to_thread(gate.wait_until_reached)
     assert demo.count(path) == 1
     demo.heal()
     gate.open()
-    async with asyncio.timeout(10):
-        while (await hasty.ask(path, Accept=JSON)).body == good.body:
-            await asyncio.sleep(0.02)
-    assert (await hasty.ask(path, Accept=JSON)).headers[CACHE] == "revalidated"
+
+    async def is_new():
+        return (await hasty.ask(path, Accept=JSON)).body != good.body
+
+    await until(is_new)
+    assert (await hasty.fresh(path, Accept=JSON)).headers[CACHE] == "revalidated"
 
 
 @pytest.mark.parametrize("path", ["/simple/demo/", "/simple/"])
@@ -56,20 +59,18 @@ async def test_who_waits_for_an_unknown_page_is_told_to_try_again_and_joins_the_
     gate = Gate()
     demo.fault(path, Fault(silence=gate))
     for _ in range(2):  # as a client's retries
-        answer = await asyncio.wait_for(hasty.ask(path, Accept=JSON), 5)
+        answer = await asyncio.wait_for(hasty.ask(path, Accept=JSON), LONG)
         assert answer.status == 503, answer
         assert "try again" in answer.sentence
+    await asyncio.to_thread(gate.wait_until_reached)
     assert demo.count(path) == 1
-    last = asyncio.ensure_future(hasty.ask(path, Accept=JSON))
     gate.open()
-    answer = await last
-    assert answer.status == 200
-    assert demo.count(path) == 1
+    await hasty.fresh(path, Accept=JSON)
 
 
 async def test_questions_that_nobody_waits_for_any_more_do_not_pile_up(demo, hasty, monkeypatch):
     monkeypatch.setattr(patience, "MOST_OPEN", 3)
-    good = await hasty.ask("/simple/demo/", Accept=JSON)
+    good = await hasty.fresh("/simple/demo/", Accept=JSON)
     gate = Gate()
     demo.fault(ANYTHING, Fault(silence=gate))
     demo.forget_requests()
@@ -79,19 +80,18 @@ async def test_questions_that_nobody_waits_for_any_more_do_not_pile_up(demo, has
         assert ("Too many" in answer.sentence) == (number >= 3)
     stale = await hasty.ask("/simple/demo/", Accept=JSON)
     assert (stale.status, stale.body) == (200, good.body)
+    await until(lambda: len(demo.requests) >= 3)
     assert len(demo.requests) == 3
     gate.open()
     demo.heal()
-    async with asyncio.timeout(5):
-        while (await hasty.ask("/simple/other/", Accept=JSON)).status != 200:
-            await asyncio.sleep(0.02)
+    await hasty.fresh("/simple/other/", Accept=JSON)
 
 
 async def test_a_purge_that_must_ask_does_not_wait_for_ever(demo, hasty):
-    await hasty.page("demo")
+    await hasty.fresh("/simple/demo/", Accept=JSON)
     gate = Gate()
     demo.fault(ANYTHING, Fault(silence=gate))
-    purged = await asyncio.wait_for(hasty.operate("/api/v1/purge", {"yanked": True}), 5)
+    purged = await asyncio.wait_for(hasty.operate("/api/v1/purge", {"yanked": True}), LONG)
     assert purged.status == 200
     gate.open()
 
@@ -101,6 +101,8 @@ async def test_the_answer_of_a_slow_upstream_counts_although_nobody_waited_for_i
         await site.ask("/simple/demo/", Accept=JSON)
         demo.add("demo", "demo-2.0.tar.gz", b"new")
         demo.fault("/simple/demo/", Fault(delay=0.4))
-        async with asyncio.timeout(5):
-            while "demo-2.0.tar.gz" not in await site.listed("demo"):
-                await asyncio.sleep(0.05)
+
+        async def is_listed():
+            return "demo-2.0.tar.gz" in await site.listed("demo")
+
+        await until(is_listed)

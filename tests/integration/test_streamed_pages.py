@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -118,28 +119,36 @@ async def test_where_upstream_goes_on_with_another_page_the_connection_is_cut(lo
     gate = Gate()
     async with serving(long.simple, tmp_path, upstream__page_ttl=60, upstream__retries=1) as site:
         long.fault("/simple/long/", Fault(times=1, cut_at=HALF, gate=gate, gate_at=HALF - 1000))
-        asking = asyncio.ensure_future(site.ask("/simple/long/", Accept=JSON))
-        await asyncio.to_thread(gate.wait_until_reached)
-        long.yank("long-0.1-py3-none-any.whl", "changed meanwhile")
-        gate.open()
-        with pytest.raises(aiohttp.ClientPayloadError):
-            await asking
+        async with site.session.get(f"{site.url}simple/long/", headers={"Accept": JSON}) as begun:
+            long.yank("long-0.1-py3-none-any.whl", "changed meanwhile")
+            gate.open()
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await begun.read()
         entries = {one["filename"]: one for one in json.loads(await whole(site))["files"]}
         assert entries["long-0.1-py3-none-any.whl"]["yanked"] == "changed meanwhile"
 
 
 @pytest.mark.parametrize(
     "fault",
-    [Fault(cut_at=HALF), Fault(short=100), Fault(gate=None, dribble=(HALF, 1))],
+    [Fault(cut_at=HALF), Fault(short=100), None],
     ids=["cut", "not the JSON of a page", "silent"],
 )
-async def test_a_late_fault_cuts_the_connection_and_is_not_kept(long: FakePyPI, tmp_path: Path, fault: Fault) -> None:
-    async with serving(long.simple, tmp_path, upstream__page_ttl=60, upstream__read_seconds=0.4) as site:
-        long.fault("/simple/long/", fault)
-        with pytest.raises(aiohttp.ClientPayloadError):
-            await site.ask("/simple/long/", Accept=JSON)
+async def test_a_late_fault_cuts_the_connection_and_is_not_kept(
+    long: FakePyPI, tmp_path: Path, fault: Fault | None
+) -> None:
+    gate = Gate()
+    silence = {"upstream__read_seconds": 0.4} if fault is None else {}
+    async with serving(long.simple, tmp_path, upstream__page_ttl=60, **silence) as site:
+        long.fault("/simple/long/", replace(fault or Fault(), gate=gate, gate_at=HALF - 1000))
+        async with site.session.get(f"{site.url}simple/long/", headers={"Accept": JSON}) as begun:
+            if fault is not None:
+                gate.open()
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await begun.read()
+        gate.open()
         long.heal()
-        assert len(json.loads(await whole(site))["files"]) == FILES
+        answer = await site.fresh("/simple/long/", Accept=JSON, Accept_Encoding="identity")
+        assert len(answer.json["files"]) == FILES
 
 
 @pytest.mark.parametrize("accept", [HTML, "text/html"])

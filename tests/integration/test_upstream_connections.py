@@ -12,6 +12,7 @@ import pytest
 from tests.fakes.certificate import server_context, unfit_contexts
 from tests.fakes.faults import Fault
 from tests.fakes.pypi import FakePyPI
+from tests.fakes.waiting import LONG
 from tests.integration.assembled import JSON, serving
 
 from buildthrough.proxy import attempts
@@ -105,15 +106,17 @@ async def test_a_connection_may_lie_idle_for_longer_than_upstream_may_be_silent(
             await server.request(reader, number)
             writer.write(HEAD % len(PAGE) + PAGE)
 
-    async with client_of(patient, read_seconds=0.1) as (client, server):
+    async with client_of(patient, read_seconds=0.6) as (client, server):
         for _ in range(3):
             assert await body(client) == PAGE
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.7)
         assert server.connections == 1
 
 
 @pytest.mark.parametrize("at_once", [True, False])
 async def test_bytes_behind_an_answer_are_no_answer_to_the_next_question(at_once: bool) -> None:
+    told = asyncio.Event()
+
     async def too_much(server: Scripted, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         number = server.connections
         await server.request(reader, number)
@@ -122,16 +125,19 @@ async def test_bytes_behind_an_answer_are_no_answer_to_the_next_question(at_once
             await writer.drain()
             await asyncio.sleep(0.05)
         writer.write(HEAD % len(EVIL) + EVIL)
+        told.set()
         await server.request(reader, number)
         writer.write(HEAD % len(PAGE) + PAGE)
 
     async with client_of(too_much) as (client, _):
         for _ in range(3):
+            told.clear()
             try:
                 assert await body(client) == PAGE
             except UpstreamUnavailable:
                 continue  # refused: it was seen that the answer is longer than it says
-            await asyncio.sleep(0.1)
+            await told.wait()
+            await asyncio.sleep(0.1)  # it comes while nothing is asked
 
 
 async def test_an_answer_that_comes_before_the_question_is_not_taken() -> None:
@@ -192,7 +198,7 @@ async def test_an_upstream_that_wants_to_be_left_alone_is(
             pypi.add_project(f"demo{status}")
             path = f"/simple/demo{status}/"
             pypi.fault(path, Fault(status=status, headers=headers))
-            answer = await asyncio.wait_for(site.ask(path, Accept=JSON), 10)
+            answer = await asyncio.wait_for(site.ask(path, Accept=JSON), LONG)
             assert answer.status == 503
             assert str(status) in answer.sentence
             assert "Retry-After" not in answer.headers
@@ -244,7 +250,7 @@ async def test_an_upstream_that_takes_no_connection(tmp_path: Path) -> None:
             waiting.connect_ex(deaf.getsockname())
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}/simple/"
         async with serving(url, tmp_path, upstream__connect_seconds=0.2) as site:
-            answer = await asyncio.wait_for(site.ask("/simple/demo/", Accept=JSON), 5)
+            answer = await asyncio.wait_for(site.ask("/simple/demo/", Accept=JSON), LONG)
             assert answer.status == 503
             assert "in time" in answer.sentence
 
