@@ -249,6 +249,11 @@ class CurrentPages:
             elif known is None:
                 self._observe("failed")
             raise
+        finally:
+            if (
+                stream is not None
+            ):  # where it was not whole and nothing was told: whoever is being sent it must not wait
+                stream.fail(UpstreamUnavailable(f"The page of {project} was not taken to its end."))
 
     async def _forget(self, project: str) -> None:
         await self._store.drop(project)
@@ -263,7 +268,7 @@ class CurrentPages:
     ) -> tuple[Current, Freshness]:
         """Make what upstream answered the current page. Raise `UpstreamInvalid` where it is none."""
         now = time.time()
-        document = await stream.finish() if stream is not None and answer is not None else None  # somebody waits for it
+        document = await stream.finish(answer.body) if stream is not None and answer is not None else None
         digest = None if answer is None else await asyncio.to_thread(answer.digest)
         if known is not None and (answer is None or digest == known.head.digest):
             known.checked, known.stale = now, False

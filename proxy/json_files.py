@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 STRIDE = 4
 """Numbers of a file in `JsonFiles.places`."""
 
-_origin = re.compile(r"https?://[^/?#\\\s\"]++/").match
 _SEGMENT = r"[A-Za-z0-9_+!~@-][A-Za-z0-9._+!~@-]*+"
-_plain_path = re.compile(rf"(?:{_SEGMENT}/)*+{_SEGMENT}").fullmatch
+_plain_url = re.compile(
+    rf'"url"[ \t\n\r]*+:[ \t\n\r]*+"(https?://[^/?#\\\s"]++/)((?:{_SEGMENT}/)*+({_SEGMENT}))"'
+).match
 _escaped_key = re.compile(r"\\.(?:[^\"\\]|\\.)*+\"[ \t\n\r]*+:").search
-_plain_url = re.compile(r'"url"[ \t\n\r]*+:[ \t\n\r]*+"([^"]*+)"').match
 
 
 class Odd(NamedTuple):
@@ -48,9 +48,11 @@ class JsonFiles:
         """What was found since somebody last emptied it: the fields of `Edit`, in places of the window."""
         self._base = base
         self.known: dict[str, str] = {}
-        """URLs by their paths, to see where two have one; of no use once all files are taken."""
+        """URLs by their paths, to see where two have one."""
         self._origin = ""
-        self._gap = 0
+        self._seen = ""
+        """The window that was looked through for escapes last."""
+        self._has_escapes = False
         self._decode = json.JSONDecoder().raw_decode
         self._scan = scanner()
 
@@ -67,43 +69,36 @@ class JsonFiles:
         if type(filename) is not str or type(url) is not str:
             msg = f"the file at character {offset + at} has no {'url' if type(filename) is str else 'filename'}"
             raise Malformed(msg)
-        begin = window.find('"url"', at, end)
-        # Where no key is escaped, a lone "url" in quotes can only be the key that the file is known to have.
-        alone = window.find('"url"', begin + 5, end) < 0
-        if alone and window.find("\\", at, end) >= 0:
-            alone = _escaped_key(window, at, end) is None
-        start = self._where(window, begin, url) if alone and self._is_plain(url, filename) else 0
-        if not start:
+        plain = self._plain(window, at, end, filename)
+        if plain is None or self.known.setdefault(plain[2], url) != url:
             self._take_odd(window[at:end], filename, at, offset)
         else:
-            path = start + len(self._origin)
+            start, path = plain.start(1), plain.start(2)
             self.places.extend((offset + at, offset + end, offset + start, offset + path))
             self.edits.append((start, path, "", True))
         return end
 
-    def _where(self, window: str, begin: int, url: str) -> int:
-        """Return where the value of the key at ``begin`` stands, 0 where it is written with escapes."""
-        start = begin + self._gap
-        if self._gap and window.startswith(url, start) and window.startswith('"', start + len(url)):
-            return start
-        stated = _plain_url(window, begin)
-        if stated is None or stated[1] != url:
-            return 0
-        start = stated.start(1)
-        self._gap = start - begin  # of all files on nearly all pages
-        return start
+    def end(self) -> None:
+        """Forget what is of no use once all files are taken."""
+        self.known.clear()
+        self._seen = ""
 
-    def _is_plain(self, url: str, filename: str) -> bool:
-        """Whether our URL is our way and upstream's path: so for all files of nearly all pages."""
-        if not self._origin:
-            match = _origin(url)
-            self._origin = match[0] if match else ""
-        if not self._origin or not url.startswith(self._origin):
-            return False
-        path = url[len(self._origin) :]
-        if not _plain_path(path) or not (path == filename or path.endswith("/" + filename)):
-            return False
-        return self.known.setdefault(path, url) == url
+    def _plain(self, window: str, at: int, end: int, filename: str) -> re.Match[str] | None:
+        """Return where the URL stands, if ours is simply our way and upstream's path: so for nearly all files."""
+        begin = window.find('"url"', at, end)
+        found = _plain_url(window, begin) if begin >= 0 else None
+        if found is None or found[3] != filename:
+            return None
+        if found[1] != self._origin:
+            if self._origin:
+                return None
+            self._origin = found[1]
+        # Where no key is escaped, a lone "url" in quotes can only be the key that the file is known to have.
+        if window.find('"url"', found.end(), end) >= 0:
+            return None
+        if window is not self._seen:
+            self._seen, self._has_escapes = window, "\\" in window
+        return None if self._has_escapes and _escaped_key(window, at, end) else found
 
     def _take_odd(self, file: str, filename: str, at: int, offset: int) -> None:
         edits: list[Edit] = []

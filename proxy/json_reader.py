@@ -14,7 +14,6 @@ from buildthrough.proxy.json_walk import JsonWalk
 class Reading:
     """What was read. All places are characters of the text."""
 
-    text: str
     top: dict[str, object]
     """The values of the top level, but for ``files``."""
     files: JsonFiles
@@ -22,6 +21,8 @@ class Reading:
     """Behind the last file, where a further one goes."""
     versions: tuple[int, int] | None
     """Where the array ``versions`` stands, None where the page has none (before PEP 700)."""
+    text: str = ""
+    """All of it: added by whoever has it, since a reader keeps nothing that it went through."""
 
 
 class JsonReader(JsonWalk):
@@ -32,7 +33,6 @@ class JsonReader(JsonWalk):
         self._base = base
         self._project = project
         self._files = JsonFiles(base)
-        self._behind: list[str] = []
 
     def begin_array(self) -> None:
         """Forget the files that were taken."""
@@ -47,7 +47,6 @@ class JsonReader(JsonWalk):
 
         Raise `UpstreamInvalid` for what is no page of a project.
         """
-        self._behind.append(self.window[: self.at])
         try:
             self.step(text, final=final)
         except Malformed as error:
@@ -64,11 +63,10 @@ class JsonReader(JsonWalk):
     def finish(self, way: str = "") -> tuple[str, Reading]:
         """Return the rest of what can be sent, and all that was read. Raise `UpstreamInvalid`, also for half a page."""
         rest = self.feed("", way, final=True)
-        self._files.known.clear()
+        self._files.end()
         if self.array_at is None:
             raise self._invalid("it has no files")
         return rest, Reading(
-            text="".join([*self._behind, self.window]),
             top=self.top,
             files=self._files,
             files_end=self.array_at[1],

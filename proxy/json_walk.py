@@ -33,6 +33,11 @@ class JsonWalk(ABC):
         self._array = array
         self._scan = scanner()
         self._final = False
+        self._ahead: list[str] = []
+        self._wanted = 0
+        """Characters that have to come before it is of use to go on."""
+        self._last = 0
+        """Where the last of several elements in the window may begin: the end of that one is not there yet."""
         self._steps = self._object()
 
     @abstractmethod
@@ -48,9 +53,16 @@ class JsonWalk(ABC):
     def step(self, text: str, *, final: bool = False) -> None:
         """Go on with the next piece. Raise `Malformed`."""
         self._final = final
-        self.window = self.window[self.at :] + text
+        self.window = self.window[self.at :]
         self.offset += self.at
         self.at = 0
+        self._ahead.append(text)
+        self._wanted -= len(text)
+        if self._wanted > 0 and not final:
+            return
+        self.window += "".join(self._ahead)
+        self._ahead.clear()
+        self._last = self.window.rfind("},{") + 2
         try:
             next(self._steps, None)
         except RecursionError as error:
@@ -107,21 +119,17 @@ class JsonWalk(ABC):
         self.at += 1
 
     def _value(self) -> Generator[None, None, object]:
-        tried = 0
         while True:
-            have = len(self.window) - self.at
-            if self._final or have >= 2 * tried:  # not again with each small piece of a long value
-                try:
-                    value, end = self._scan(self.window, self.at)
-                except Malformed:
-                    if self._final:
-                        raise
-                else:
-                    if end < len(self.window) or self._final:  # a number may go on
-                        self.at = end
-                        return value
-                tried = have
-            yield
+            try:
+                value, end = self._scan(self.window, self.at)
+            except Malformed:
+                if self._final:
+                    raise
+            else:
+                if end < len(self.window) or self._final:  # a number may go on
+                    self.at = end
+                    return value
+            yield from self._as_much_again()
 
     def _elements(self) -> Generator[None]:
         self.begin_array()
@@ -130,6 +138,8 @@ class JsonWalk(ABC):
         end = self.offset + self.at
         character = yield from self._character()
         while character != "]":
+            if self.at == self._last and not self._final:
+                yield
             try:  # one after another, as long as they are there: pages have tens of thousands
                 self.at = self.element(self.window, self.at, self.offset)
             except Malformed:
@@ -155,18 +165,19 @@ class JsonWalk(ABC):
         self.array_at = begin, end
 
     def _one_element(self) -> Generator[None]:
-        tried = 0
         while True:
-            have = len(self.window) - self.at
-            if self._final or have >= 2 * tried:
-                try:
-                    self.at = self.element(self.window, self.at, self.offset)
-                except Malformed:
-                    raise
-                except ValueError as error:
-                    if self._final:
-                        raise Malformed(str(error)) from error
-                else:
-                    return
-                tried = have
-            yield
+            try:
+                self.at = self.element(self.window, self.at, self.offset)
+            except Malformed:
+                raise
+            except ValueError as error:
+                if self._final:
+                    raise Malformed(str(error)) from error
+            else:
+                return
+            yield from self._as_much_again()
+
+    def _as_much_again(self) -> Generator[None]:
+        """Wait until twice as much is here: a long value is not gone through again with each small piece of it."""
+        self._wanted = len(self.window) - self.at
+        yield

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 LONG: Final = 8 << 10
 """Compressed bytes of a page that are not decompressed on the event loop: they may hold megabytes."""
 STEP: Final = 64 << 10
-"""Compressed bytes that are decompressed at a time."""
+"""Compressed bytes that a thread works on at a time."""
+PORTION: Final = 16 << 10
+"""Compressed bytes that are decompressed at once: what is made of them fits into memory that was used before."""
 GRACE_SECONDS: Final = 60.0
 """For so long a page may come as slowly as it likes."""
 LEAST_RATE: Final = 4096
@@ -56,14 +58,14 @@ class PageAnswer:
 
 
 class Arrival(Protocol):
-    """Is told of a page while it arrives. Its calls return at once."""
+    """Is told of a page while it arrives."""
 
     def begin(self, content_type: str, url: str, last_serial: str | None) -> None:
         """Take note that a page comes from its beginning, perhaps not for the first time."""
         ...
 
     def piece(self, data: bytes) -> None:
-        """Take the next bytes, their content coding removed."""
+        """Take the next bytes, their content coding removed. Called in a thread, and not again before it returned."""
         ...
 
 
@@ -109,12 +111,21 @@ async def _body(response: aiohttp.ClientResponse, limit: int, arrival: Arrival |
             raise UpstreamUnavailable("Upstream's page comes too slowly to be waited for.")
         for at in range(0, len(chunk), STEP):  # what comes at once may be megabytes, and ten times as many within
             raw = chunk[at : at + STEP]
-            piece = decoder.feed(raw) if len(raw) < LONG else await asyncio.to_thread(decoder.feed, raw)
-            body.write(piece)
-            if arrival is not None:
-                arrival.piece(piece)
+            if arrival is None and len(raw) < LONG:
+                body.write(decoder.feed(raw))
+            else:
+                await asyncio.to_thread(_take, decoder, raw, body, arrival)
     decoder.finish()
     return body.getvalue()
+
+
+def _take(decoder: Decoder, raw: bytes, body: io.BytesIO, arrival: Arrival | None) -> None:
+    """Take what came out of its coding and hand it on, in one go: each change of threads waits for the interpreter."""
+    for at in range(0, len(raw), PORTION):
+        piece = decoder.feed(raw[at : at + PORTION])
+        body.write(piece)
+        if arrival is not None:
+            arrival.piece(piece)
 
 
 def _is_framed(response: aiohttp.ClientResponse) -> bool:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import codecs
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from buildthrough.proxy.errors import ProxyError, UpstreamInvalid
 from buildthrough.proxy.json_reader import JsonReader
+from buildthrough.proxy.packing import Packing
 from buildthrough.proxy.page import is_utf8_json
-from buildthrough.proxy.rendered import compressor
 from buildthrough.proxy.simple_json import document
+from buildthrough.proxy.splice import decode
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
 
 LONG: Final = 256 << 10
 """Bytes that have to be understood before any is sent: a shorter page is looked at as a whole first."""
-BATCH: Final = 256 << 10
-"""Bytes that are worked on at a time."""
+PORTION: Final = 96 << 10
+"""Bytes that are edited at a time: what is made of them fits into memory that was used before."""
 
 
 class PageStream:
@@ -36,13 +38,12 @@ class PageStream:
         """``way``: what the paths of files are written behind."""
         self._project = project
         self._way = way
-        self._compress, self._flush = compressor(coding, in_haste=True)
+        self._packing = Packing(coding, self._send)
         self._decoder = codecs.getincrementaldecoder("utf-8")("strict")
         self._reader: JsonReader | None = None
         self._base = ""
         self.last_serial: str | None = None
         self._is_usable = True
-        self._waiting: list[bytes] = []
         self._taken = 0
         self._taken_digest = hashlib.sha256()
         self._repeated = 0
@@ -52,7 +53,7 @@ class PageStream:
         self._fault: ProxyError | None = None
         self._is_whole = False
         self._changed = asyncio.Event()
-        self._work: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
 
     def begin(self, content_type: str, url: str, last_serial: str | None) -> None:
         """Begin with a page, or, after a failed attempt, with the same page once more."""
@@ -63,7 +64,6 @@ class PageStream:
         self._repeated_digest = hashlib.sha256()
         if self._reader is None and self._is_usable:
             self._reader = JsonReader(url, self._project)
-            self._work = asyncio.ensure_future(self._run())
 
     def piece(self, data: bytes) -> None:
         """Take the next bytes. What comes a second time is compared with what came first."""
@@ -80,8 +80,7 @@ class PageStream:
             self._taken_digest.update(new)
             self._taken += len(new)
             self._repeated = self._taken
-            self._waiting += (new[at : at + BATCH] for at in range(0, len(new), BATCH))
-            self._tell()
+            self._work(new)
 
     async def is_flowing(self) -> None:
         """Wait until there is something to send of a page that is long. It may never be so."""
@@ -102,65 +101,40 @@ class PageStream:
             else:
                 await self._changed.wait()
 
-    async def finish(self) -> JsonDocument | None:
-        """Say that all has come. Return what was read; None where it was not worked on, and is to be read as a whole.
+    async def finish(self, body: bytes) -> JsonDocument | None:
+        """Say that this is all. Return what was read; None where it was not worked on, and is to be read as a whole.
 
         Raise `UpstreamInvalid` where it is no page of a project.
         """
-        if not self._is_usable or self._reader is None or self._work is None:
+        if not self._is_usable or self._reader is None or self._repeated < self._taken:
             self.fail(UpstreamInvalid("Upstream sent another page when it was asked a second time."))
             return None
-        while self._waiting and not self._work.done():
-            await self._changed.wait()
-        self._work.cancel()
-        await asyncio.wait((self._work,))
         if self._fault is not None:
             raise self._fault
         last, found = await asyncio.to_thread(self._last)
         self._sent.append(last)
         self._is_whole = True
         self._tell()
-        return found
+        text = await asyncio.to_thread(decode, body, "utf-8")  # later: nobody who waits for the page waits for this
+        return replace(found, reading=replace(found.reading, text=text))
 
     def fail(self, fault: ProxyError) -> None:
         """Say that no more will come."""
-        if self._work is not None:
-            self._work.cancel()
         if not self._is_whole and self._fault is None:
             self._fault = fault
+        self._packing.end()
         self._tell()
 
-    async def _run(self) -> None:
-        """Edit one batch while the one before it is compressed."""
-        compressing: asyncio.Future[None] | None = None
+    def _work(self, data: bytes) -> None:
+        """Edit what came, and have it compressed meanwhile. What is found wrong cuts the answer at once."""
         try:
-            while True:
-                while not self._waiting:
-                    await self._changed.wait()
-                batch, count = self._batch()
-                text = await asyncio.to_thread(self._edited, batch)
-                if compressing is not None:
-                    await compressing
-                compressing = asyncio.ensure_future(self._send(text))
-                if len(self._waiting) == count:
-                    await compressing
-                del self._waiting[:count]
-                self._tell()
+            for at in range(0, len(data), PORTION):
+                if self._fault is None:
+                    self._packing.put(self._edited(data[at : at + PORTION]))
         except ProxyError as fault:
-            self.fail(fault)
-
-    def _batch(self) -> tuple[bytes, int]:
-        count = size = 0
-        while count < len(self._waiting) and size < BATCH:
-            size += len(self._waiting[count])
-            count += 1
-        return b"".join(self._waiting[:count]), count
-
-    async def _send(self, text: bytes) -> None:
-        data = await asyncio.to_thread(self._compress, text)
-        if data:
-            self._sent.append(data)
-            self._tell()
+            self._fault = fault
+            self._packing.end()
+            self._loop.call_soon_threadsafe(self._tell)
 
     def _edited(self, data: bytes, *, final: bool = False) -> bytes:
         if self._reader is None:
@@ -182,8 +156,11 @@ class PageStream:
         before = self._edited(b"", final=True)
         rest, reading = self._reader.finish(self._way)
         found = document(reading, self._base, self._project)
-        written = rest.encode()
-        return self._compress(before + written) + self._flush(), found
+        return self._packing.last(before + rest.encode()), found
+
+    def _send(self, packed: bytes) -> None:
+        self._sent.append(packed)
+        self._loop.call_soon_threadsafe(self._tell)
 
     def _tell(self) -> None:
         self._changed.set()

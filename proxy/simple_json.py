@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -162,7 +162,7 @@ def read(text: str, base: str, project: str) -> JsonDocument:
     """Read a page found at the URL ``base``. Raise `UpstreamInvalid` where it is none that can be used."""
     reader = JsonReader(base, project)
     reader.feed(text)
-    return document(reader.finish()[1], base, project)
+    return document(replace(reader.finish()[1], text=text), base, project)
 
 
 def document(reading: Reading, base: str, project: str) -> JsonDocument:

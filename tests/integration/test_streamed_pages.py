@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 CACHE = "X-Buildthrough-Cache"
 FILES = 1500
 HALF = 600_000
+NEARLY_ALL = 1_000_000
 
 
 @pytest.fixture
@@ -130,8 +131,8 @@ async def test_where_upstream_goes_on_with_another_page_the_connection_is_cut(lo
 
 @pytest.mark.parametrize(
     "fault",
-    [Fault(cut_at=HALF), Fault(short=100), None],
-    ids=["cut", "not the JSON of a page", "silent"],
+    [Fault(cut_at=HALF), Fault(cut_at=NEARLY_ALL), Fault(short=100), None],
+    ids=["cut", "cut near its end", "not the JSON of a page", "silent"],
 )
 async def test_a_late_fault_cuts_the_connection_and_is_not_kept(
     long: FakePyPI, tmp_path: Path, fault: Fault | None

@@ -1,6 +1,7 @@
 """Project pages in JSON: edited, never written anew."""
 
 import json
+import time
 from urllib.parse import urljoin
 
 import pytest
@@ -371,8 +372,19 @@ def test_a_page_in_pieces_of_any_size_is_the_same_page(size: int, indent: int | 
     reader = JsonReader(URL, "demo")
     out = [reader.feed(piece, "../../files/demo/") for piece in pieces(text, size)]
     rest, reading = reader.finish("../../files/demo/")
+    assert text[: reading.files_end].endswith("}")
     assert "".join([*out, rest]).encode() == served(text)
-    assert reading.text == text
+
+
+def test_what_has_no_end_is_not_gone_through_again_with_each_piece():
+    reader = JsonReader(URL, "demo")
+    reader.feed('{"files":[{"filename":"')
+    began = time.thread_time()
+    for _ in range(16_000):
+        reader.feed("x" * 1000)
+    assert time.thread_time() - began < 5  # a tenth of a second; half a minute where all is copied each time
+    with pytest.raises(UpstreamInvalid):
+        reader.finish()
 
 
 @pytest.mark.parametrize("size", [1, 10, 1000])
