@@ -122,6 +122,17 @@ class Site:
         await until(is_fresh)
         return answers[-1]
 
+    async def tells(self, *figures: str) -> str:
+        """Wait until the metrics have these lines: much is counted a little after the answer has left. Return all."""
+        told = [""]
+
+        async def are_there() -> bool:
+            told[0] = (await self.ask("/metrics")).body.decode()
+            return all(figure in told[0] for figure in figures)
+
+        await until(are_there)
+        return told[0]
+
     async def operate(self, path: str, body: Any, *, token: str = TOKEN) -> Answer:
         """Post JSON with the operator's token."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -9,6 +9,7 @@ import re
 import aiohttp
 import pytest
 from tests.fakes.faults import Fault
+from tests.fakes.waiting import until
 
 DATA = os.urandom(3_000_000)
 
@@ -22,11 +23,10 @@ async def statuses(site) -> dict[str, int]:
 
 
 async def counted(site, status: str, times: int = 1) -> None:
-    for _ in range(200):
-        if (await statuses(site)).get(status) == times:
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"{status} is not counted: {await statuses(site)}")
+    async def is_counted():
+        return (await statuses(site)).get(status) == times
+
+    await until(is_counted)
 
 
 async def test_wrong_bytes_are_counted_as_upstreams_fault(pypi, site):

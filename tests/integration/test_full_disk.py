@@ -18,6 +18,7 @@ from tests.fakes.pypi import Stream
 from tests.fakes.records import a_request
 from tests.fakes.sandbox import FakeSandbox, Sleep
 from tests.fakes.sdists import pure_sdist
+from tests.fakes.waiting import LONG, until
 from tests.integration.assembled import JSON, TARGET, serving, workshop
 
 from buildthrough.builders.build_log import BuildLog
@@ -72,7 +73,8 @@ async def busy(pypi: FakePyPI, folder: Path, **settings: object) -> AsyncIterato
         yield site
 
 
-async def test_a_file_a_page_and_a_build_find_the_disk_full(pypi, tmp_path, disk):
+async def test_a_file_a_page_and_a_build_find_the_disk_full(pypi, tmp_path, disk, monkeypatch):
+    monkeypatch.setattr(downloads, "FULL_SECONDS", LONG)
     file = pypi.add("demo", "demo-1.0.tar.gz", pure_sdist("demo").data)
     big = pypi.add("demo", "demo-2.0.tar.gz", os.urandom(1 << 20))
     pypi.add("other", "other-1.0.tar.gz", b"other")
@@ -83,9 +85,9 @@ async def test_a_file_a_page_and_a_build_find_the_disk_full(pypi, tmp_path, disk
         for _ in ("tried", "known"):
             answer = await site.ask(f"/files/demo/{big.path}")
             assert (answer.status, answer.body == big.content.block) == (200, True)
-        told = (await site.ask("/metrics")).body.decode()
-        assert 'buildthrough_files_total{reason="passed"} 2.0' in told
-        assert 'buildthrough_files_total{reason="unkept"} 1.0' in told
+        await site.tells(
+            'buildthrough_files_total{reason="passed"} 2.0', 'buildthrough_files_total{reason="unkept"} 1.0'
+        )
         for project in ("demo", "other"):  # pages are served from memory
             assert (await site.ask(f"/simple/{project}/", Accept=JSON)).status == 200
         assert (await site.ask(f"/files/demo/{file.path}")).body == kept.body
@@ -131,8 +133,7 @@ async def test_a_full_disk_is_told_once_and_serves_what_is_there(pypi, tmp_path,
         for _ in range(2):
             for url in others:
                 assert (await site.ask(url)).status == 200
-        told = (await site.ask("/metrics")).body.decode()
-        assert "buildthrough_storage_full 1.0" in told
+        await site.tells("buildthrough_storage_full 1.0")
         assert (await site.ask("/api/v1/storage")).json["full"] is True
         assert [path for path in (disk / "files" / "v1").glob("??/??/*") if path.stat().st_size == 100_000] == []
         assert (await site.publish(other)).size, "what is kept free is for wheels"
@@ -152,13 +153,13 @@ async def test_a_full_disk_is_told_once_and_serves_what_is_there(pypi, tmp_path,
         assert "FULL: nothing more can be removed" in out.decode()
         ballast.unlink()
         site.store.space.refuse()  # it looks at the disk at once
-        async with asyncio.timeout(10):
-            while site.store.space._stuck:
-                await asyncio.sleep(0.01)
-        async with asyncio.timeout(20):  # after a file could not be kept, others are not tried for some seconds
-            while site.store.space.kept()["files"] < 100_000:
-                assert (await site.ask(others[0])).status == 200
-                await asyncio.sleep(0.1)
+        await until(lambda: not site.store.space._stuck)
+
+        async def is_kept():
+            assert (await site.ask(others[0])).status == 200
+            return site.store.space.kept()["files"] >= 100_000
+
+        await until(is_kept)  # after a file could not be kept, others are not tried for some seconds
 
 
 async def test_a_build_that_finds_the_disk_full_is_our_failure_and_succeeds_later(tmp_path, disk):
@@ -222,8 +223,7 @@ async def test_a_disk_that_fills_up_in_the_middle_of_a_file(pypi, tmp_path, disk
         assert await reader.readexactly(size) == span(file, 0, size)
         slow.close()
         assert [path.name for path in (disk / "files").rglob("incoming/*")] == []
-        told = (await site.ask("/metrics")).body.decode()
-        assert 'buildthrough_files_total{reason="unkept"}' in told
+        await site.tells('buildthrough_files_total{reason="unkept"}')
     assert any(asked.headers.get("Range") == f"bytes={size - 5}-{size - 1}" for asked in pypi.asked("/packages/*"))
 
 
@@ -259,14 +259,15 @@ async def test_upstream_breaks_off_and_the_disk_is_full(pypi, tmp_path, disk, mo
 async def test_many_clients_of_one_file_that_cannot_be_kept_take_turns(pypi, tmp_path, disk, monkeypatch):
     file = pypi.add("demo", "demo-1.0.tar.gz", blocks(1 << 20))
     gate = Gate()
+    monkeypatch.setattr(reading, "QUEUE_SECONDS", LONG)
     async with serving(pypi.simple, tmp_path) as site:
         fill(disk)
         assert (await site.ask(f"/files/demo/{file.path}")).status == 200
         pypi.forget_requests()
         pypi.fault("/packages/*", Fault(gate=gate, gate_at=500_000))
         asked = [asyncio.ensure_future(site.ask(f"/files/demo/{file.path}")) for _ in range(40)]
-        await asyncio.to_thread(gate.wait_until_reached)
-        await asyncio.sleep(0.5)
+        await until(lambda: pypi.count("/packages/*") >= PASSING_EACH)
+        await asyncio.sleep(0.5)  # time for more, which must not come
         assert pypi.count("/packages/*") == PASSING_EACH
         monkeypatch.setattr(reading, "QUEUE_SECONDS", 0.01)
         refused = await site.ask(f"/files/demo/{file.path}")

@@ -11,6 +11,7 @@ import pytest
 from tests.fakes.faults import Fault, Gate
 from tests.fakes.pypi import Stream
 from tests.fakes.sdists import pure_sdist
+from tests.fakes.waiting import until
 from tests.fakes.wheels import make_wheel
 from tests.integration.assembled import PIP, serving
 
@@ -34,11 +35,13 @@ def path_of(file) -> str:
 
 async def kept(site) -> list[Path]:
     """Return the files in the store, once none is being written."""
-    async with asyncio.timeout(10):
-        while files := [path for path in (site.folder / "data" / "files").rglob("*") if path.is_file()]:
-            if not any(path.parent.name == "incoming" for path in files):
-                break
-            await asyncio.sleep(0.01)
+    files: list[Path] = []
+
+    def are_there() -> bool:
+        files[:] = [path for path in (site.folder / "data" / "files").rglob("*") if path.is_file()]
+        return not any(path.parent.name == "incoming" for path in files)
+
+    await until(are_there)
     return files
 
 
@@ -288,10 +291,11 @@ async def test_who_downloads_what_is_counted_by_what_follows(pypi, site):
     for agent in (PIP, musl, "curl/8", "pip/26 {", "x" * 100_000, "uv/0.1 " + "[" * 100_000):
         assert (await site.ask(path_of(sdist), User_Agent=agent)).status == 200
     assert (await site.ask(path_of(sdist), "HEAD", User_Agent=PIP)).status == 200
-    figures = (await site.ask("/metrics")).body.decode()
-    assert 'buildthrough_sdist_downloads_total{verdict="builds-off"} 1.0' in figures
-    assert 'buildthrough_sdist_downloads_total{verdict="no-target"} 1.0' in figures
-    assert 'buildthrough_sdist_downloads_total{verdict="unknown-client"} 4.0' in figures
+    await site.tells(
+        'buildthrough_sdist_downloads_total{verdict="builds-off"} 1.0',
+        'buildthrough_sdist_downloads_total{verdict="no-target"} 1.0',
+        'buildthrough_sdist_downloads_total{verdict="unknown-client"} 4.0',
+    )
 
 
 async def test_no_build_where_an_upstream_wheel_fits(pypi, site, tmp_path):
@@ -299,6 +303,5 @@ async def test_no_build_where_an_upstream_wheel_fits(pypi, site, tmp_path):
     abi3 = make_wheel(tmp_path, name="demo", version="1.0", tag="cp37-abi3-manylinux_2_17_x86_64")
     pypi.add("demo", abi3.name, abi3.read_bytes())
     await site.ask(path_of(sdist), User_Agent=PIP)
-    figures = (await site.ask("/metrics")).body.decode()
-    assert 'buildthrough_sdist_downloads_total{verdict="wheel-fits"} 1.0' in figures
+    await site.tells('buildthrough_sdist_downloads_total{verdict="wheel-fits"} 1.0')
     assert (await site.ask("/api/v1/builds")).json == {"builds": []}

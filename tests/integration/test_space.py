@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.fakes.waiting import until
 
 from buildthrough.proxy import eviction as eviction_module
 from buildthrough.proxy import readers as readers_module
@@ -97,10 +98,9 @@ class Folder:
 
     async def until(self, **kept: int) -> None:
         """Wait until so many bytes are kept."""
-        async with asyncio.timeout(20):
-            stores = self.stores.values()
-            while not all(one.folder.tally.is_known for one in stores) or not kept.items() <= self.space.kept().items():
-                await asyncio.sleep(0.01)
+        stores = self.stores.values()
+        await until(lambda: all(one.folder.tally.is_known for one in stores))
+        await until(lambda: kept.items() <= self.space.kept().items())
 
 
 async def test_the_least_recently_used_go_first_also_after_a_restart(tmp_path: Path) -> None:
@@ -214,9 +214,7 @@ async def test_the_disk_keeps_its_free_bytes(tmp_path: Path) -> None:
         await folder.store(bytes([n]) * 1000, "logs", age=9000)
     async with folder.kept_within():
         await folder.until(logs=0)
-        async with asyncio.timeout(10):
-            while not folder.space.is_full:
-                await asyncio.sleep(0.01)
+        await until(lambda: folder.space.is_full)
         with pytest.raises(DiskFull):
             await folder.store(b"b" * 1000)
         folder.space._min_free = 0
