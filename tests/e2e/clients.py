@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-INSTALL_SECONDS = 120
+INSTALL_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +96,7 @@ def user_agent(command: list[str], variables: Mapping[str, str]) -> str:
         listening.start()
         index = f"http://127.0.0.1:{listener.getsockname()[1]}/simple/"
         subprocess.run([*command, index], env=dict(variables), capture_output=True, timeout=INSTALL_SECONDS)
-        listening.join(10)
+        listening.join()
     head = b"".join(heard).decode("latin-1")
     return next(line.partition(":")[2].strip() for line in head.splitlines() if line.lower().startswith("user-agent:"))
 
@@ -104,7 +104,6 @@ def user_agent(command: list[str], variables: Mapping[str, str]) -> str:
 def _hear(listener: socket.socket, heard: list[bytes]) -> None:
     connection, _ = listener.accept()
     with connection:
-        connection.settimeout(10)
         while b"\r\n\r\n" not in b"".join(heard):
             piece = connection.recv(65536)
             if not piece:

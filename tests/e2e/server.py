@@ -13,20 +13,23 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urljoin
 
+from tests.fakes import uids
 from tests.fakes.dial import offline_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 JSON = "application/vnd.pypi.simple.v1+json"
-START_SECONDS = 30
-STOP_SECONDS = 30
-BUILD_SECONDS = 90
+PATIENCE_SECONDS = 300
+"""So long nothing takes that comes at all, on however busy a machine: the bound of every wait."""
+STOP_SECONDS = 120
+"""From SIGTERM to the end; `server.shutdown_seconds` is longer here, so that who waits it out is late."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +45,7 @@ class Answer:
         return json.loads(self.body)
 
 
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = BUILD_SECONDS) -> Any:
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
     """Return what the condition returns once it is true. Raise `AssertionError` after so many seconds."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -104,6 +107,8 @@ class Server:
             "PATH": "/usr/bin:/bin",  # the Pythons of the system; version managers' launchers take seconds to answer
             "TMPDIR": str(self.temporary),
             "BUILDTHROUGH_UPSTREAM__PAGE_TTL": "0",
+            "BUILDTHROUGH_SERVER__SHUTDOWN_SECONDS": str(2 * STOP_SECONDS),
+            "BUILDTHROUGH_BUILD__SLOT_UID_BASE": str(uids.SERVER),
             **(environment or {}),
         }
 
@@ -123,7 +128,7 @@ class Server:
             self.process = subprocess.Popen(
                 self.command(), env=self.environment, cwd=self.folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL
             )
-        wait_for(self._listens, "server that listens", START_SECONDS)
+        wait_for(self._listens, "server that listens")
         return self
 
     def _listens(self) -> bool:
@@ -163,15 +168,15 @@ class Server:
         assert self.process is not None
         below = descendants(self.process.pid)
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait()
         self.process = None
-        wait_for(lambda: not alive(below), "end of the processes below a killed server", 15)
+        wait_for(lambda: not alive(below), "end of the processes below a killed server")
 
     def close(self) -> None:
         """End and clear away whatever there is."""
         if self.process is not None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def left_behind(self) -> list[str]:
@@ -197,7 +202,9 @@ class Server:
         """The index URL to hand to a client."""
         return f"{self.url}/simple/"
 
-    def ask(self, path: str, *, method: str = "GET", body: Any = None, timeout: float = 60, **headers: str) -> Answer:
+    def ask(
+        self, path: str, *, method: str = "GET", body: Any = None, timeout: float = PATIENCE_SECONDS, **headers: str
+    ) -> Answer:
         """Ask for a path of the server, or a whole URL; answers of any status are returned."""
         request = urllib.request.Request(
             path if path.startswith("http") else self.url + path,
@@ -250,7 +257,7 @@ class Server:
         return self.ask("/api/v1/builds" + (f"?project={project}" if project else "")).json["builds"]
 
     def wait_for_build(
-        self, project: str, *states: str, version: str = "", target: str = "", seconds: float = BUILD_SECONDS
+        self, project: str, *states: str, version: str = "", target: str = "", seconds: float = PATIENCE_SECONDS
     ) -> dict[str, Any]:
         """Wait until the newest build of a project is in one of the states; fail where it ends otherwise.
 
@@ -272,25 +279,45 @@ class Server:
 
         return wait_for(reached, f"build of {project} in {states}; {version or 'any version'}", seconds)
 
+    def let_go(self, project: str) -> dict[str, Any]:
+        """Let the build of a `held_sdist` go on, and wait for its success."""
+
+        def reached() -> bool:
+            for wheels in self.temporary.glob("*/build-*/wheels"):
+                with suppress(FileNotFoundError):  # it has ended meanwhile
+                    (wheels / "go").touch()
+            return self.builds(project)[0]["state"] == "SUCCEEDED"
+
+        wait_for(reached, f"success of {project}")
+        return self.builds(project)[0]
+
     def build_log(self, build: int) -> str:
         answer = self.ask(f"/api/v1/builds/{build}/log")
         return answer.body.decode(errors="replace") if answer.status == 200 else f"({answer.status}, no log)"
 
-    def quiet(self, seconds: float = 1.5) -> list[dict[str, Any]]:
-        """Give builds that should not start the time to start, and return all builds."""
-        time.sleep(seconds)
+    def downloads(self, verdict: str) -> float:
+        """Return how many downloads were judged so for building; each is once it was answered."""
+        name = f'buildthrough_sdist_downloads_total{{verdict="{verdict}"}} '
+        lines = self.ask("/metrics").body.decode().splitlines()
+        return next((float(line.removeprefix(name)) for line in lines if line.startswith(name)), 0)
+
+    def builds_after(self, verdict: str, count: int = 1) -> list[dict[str, Any]]:
+        """Wait until so many downloads were judged so for building, and return all builds."""
+        wait_for(lambda: self.downloads(verdict) == count, f"verdict of {verdict}, {count} times")
         return self.builds()
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the command line against this data folder, as an operator on the same machine does."""
         own = {**self.environment, "BUILDTHROUGH_STORAGE__DIR": str(self.data)}
         command = [sys.executable, "-m", "buildthrough.proxy", *arguments]
-        return subprocess.run(command, env=own, cwd=self.folder, capture_output=True, text=True, timeout=120)
+        return subprocess.run(
+            command, env=own, cwd=self.folder, capture_output=True, text=True, timeout=PATIENCE_SECONDS
+        )
 
 
-def run_to_end(server: Server, *, prefix: Sequence[str] = (), seconds: float = 30) -> subprocess.CompletedProcess[str]:
+def run_to_end(server: Server, *, prefix: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
     """Run ``serve`` where it is expected to end by itself."""
     return subprocess.run(
         [*prefix, *server.command()],
-        env=server.environment, cwd=server.folder, capture_output=True, text=True, timeout=seconds,
+        env=server.environment, cwd=server.folder, capture_output=True, text=True, timeout=PATIENCE_SECONDS,
     )  # fmt: skip

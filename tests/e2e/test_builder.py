@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.e2e.clients import find_pypy
-from tests.e2e.server import wait_for
+from tests.e2e.server import PATIENCE_SECONDS, wait_for
 from tests.fakes import uids
-from tests.fakes.sdists import c_sdist, pure_sdist, slow_sdist
+from tests.fakes.sdists import c_sdist, held_sdist, pure_sdist
 from tests.sandbox.container import container
 
 from buildthrough.builders import container_profile
@@ -57,7 +57,7 @@ class Builder:
             self.process = subprocess.Popen(
                 argv, env=self.environment, cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
-        wait_for(self._listens, "builder that listens", 60)
+        wait_for(self._listens, "builder that listens")
 
     def _listens(self) -> bool:
         assert self.process is not None
@@ -68,7 +68,7 @@ class Builder:
         """Send a signal and wait; return the exit code."""
         assert self.process is not None
         self.process.send_signal(number)
-        code = self.process.wait(30)
+        code = self.process.wait(PATIENCE_SECONDS)
         self.process = None
         return code
 
@@ -117,17 +117,17 @@ def test_a_builder_that_is_killed_costs_one_try(pypi, pair, pip_agent):
     server, builder = pair
     builder.start()
     server.start()
-    sdist = slow_sdist(6, "slow", "1.0")
+    sdist = held_sdist("slow")
     pypi.add("slow", sdist.filename, sdist.data)
     server.download("slow", sdist.filename, user_agent=pip_agent)
     server.wait_for_build("slow", "RUNNING")
-    wait_for(builders_processes, "process of the build", 30)
+    wait_for(builders_processes, "process of the build")
     builder.end(signal.SIGKILL)
-    wait_for(lambda: not builders_processes(), "end of the build's processes", 15)
+    wait_for(lambda: not builders_processes(), "end of the build's processes")
     assert server.ask("/simple/slow/").status == 200
     server.wait_for_build("slow", "QUEUED", "RUNNING")
     builder.start()
-    build = server.wait_for_build("slow", "SUCCEEDED")
+    build = server.let_go("slow")
     assert build["attempts"] > 1
 
 
@@ -137,7 +137,8 @@ def test_a_builder_that_starts_after_the_server_builds_what_was_missed(pypi, pai
     pypi.add("pure", sdist.filename, sdist.data)
     server.start()
     assert server.download("pure", sdist.filename, user_agent=pip_agent) == sdist.data
-    assert f"no builder answers at {builder.socket}" in server.ask("/api/v1/targets").json["builder"]["why"]
+    why = f"no builder answers at {builder.socket}"
+    wait_for(lambda: why in (server.ask("/api/v1/targets").json["builder"]["why"] or ""), "word that it is away")
     found = server.run("doctor")
     assert "its BUILDER IS AWAY since" in found.stdout
     assert "the builder is away since" in server.run("targets").stdout
@@ -157,14 +158,14 @@ def test_a_builder_comes_back_with_another_python(pypi, pair, pip_agent):
     server.start()
     (pythons / "pypy3").symlink_to(find_pypy())
     builder.start()
-    before = wait_for(lambda: targets(server), "targets", 30)
+    before = wait_for(lambda: targets(server), "targets")
     builder.end(signal.SIGTERM)
-    wait_for(lambda: server.ask("/api/v1/pool").json["state"] == "away", "builder that is away", 10)
+    wait_for(lambda: server.ask("/api/v1/pool").json["state"] == "away", "builder that is away")
     assert targets(server) == before  # what it had; builds of that would wait for it
     (pythons / "pypy3").unlink()
     builder.start()
-    wait_for(lambda: server.ask("/api/v1/pool").json["state"] == "open", "builder that is back", 30)
-    (gone,) = before - targets(server)
+    wait_for(lambda: server.ask("/api/v1/pool").json["state"] == "open", "builder that is back")
+    (gone,) = wait_for(lambda: before - targets(server), "target less")
     assert gone.startswith("pp3")
     sdist = pure_sdist("pure", "1.0")
     pypi.add("pure", sdist.filename, sdist.data)

@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.server import run_to_end, wait_for
 from tests.fakes.faults import Fault, Gate
 from tests.fakes.pypi import Stream
-from tests.fakes.sdists import pure_sdist, slow_sdist
+from tests.fakes.sdists import held_sdist, pure_sdist, slow_sdist
 
 BIG = "big-1.0.tar.gz"
 
@@ -32,7 +32,7 @@ def test_killed_in_the_middle_of_a_download(pypi, servers):
         gate.wait_until_reached()
         server.kill()
         with pytest.raises((OSError, AssertionError), match=r"broke off|reset|refused|Remote end"):
-            asked.result(30)
+            asked.result()
     gate.open()
     server.start()
     assert stored(server) == 0
@@ -43,25 +43,25 @@ def test_killed_in_the_middle_of_a_download(pypi, servers):
 
 
 def test_killed_in_the_middle_of_a_build(pypi, servers, pip_agent):
-    pypi.add("slow", "slow-1.0.tar.gz", slow_sdist(6).data)
+    pypi.add("slow", "slow-1.0.tar.gz", held_sdist("slow").data)
     server = servers().start()
     server.download("slow", "slow-1.0.tar.gz", user_agent=pip_agent)
     build = server.wait_for_build("slow", "RUNNING")
     server.kill()  # waits until nothing of it runs any more
     server.start()
-    again = server.wait_for_build("slow", "SUCCEEDED")
+    again = server.let_go("slow")
     assert again["id"] == build["id"]
     assert len(server.builds()) == 1
 
 
 def test_stopped_in_the_middle_of_a_build(pypi, servers, pip_agent):
-    pypi.add("slow", "slow-1.0.tar.gz", slow_sdist(6).data)
+    pypi.add("slow", "slow-1.0.tar.gz", held_sdist("slow").data)
     server = servers().start()
     server.download("slow", "slow-1.0.tar.gz", user_agent=pip_agent)
     server.wait_for_build("slow", "RUNNING")
     server.stop()  # asserts that it is clean
     server.start()
-    server.wait_for_build("slow", "SUCCEEDED")
+    server.let_go("slow")
 
 
 def test_stopped_in_the_middle_of_a_download(pypi, servers):
@@ -76,8 +76,8 @@ def test_stopped_in_the_middle_of_a_download(pypi, servers):
         stopping = threading.Thread(target=server.stop)
         stopping.start()
         gate.open()
-        assert len(asked.result(30).body) == file.size
-        stopping.join(30)
+        assert len(asked.result().body) == file.size
+        stopping.join()
     assert server.process is None
 
 
@@ -90,7 +90,7 @@ def test_fifty_clients_at_once_are_one_download_and_one_build(pypi, server, pip_
         asked = [pool.submit(server.ask, url, User_Agent=pip_agent) for _ in range(50)]
         gate.wait_until_reached()
         gate.open()
-        bodies = {answer.result(60).body for answer in asked}
+        bodies = {answer.result().body for answer in asked}
     assert bodies == {slow_sdist(1).data}
     assert pypi.count("/packages/*", "GET") == 1
     server.wait_for_build("slow", "SUCCEEDED")
@@ -163,6 +163,6 @@ def test_a_data_folder_that_may_not_be_written(servers):
 
 def test_nothing_is_left_by_a_server_that_did_nothing(servers):
     server = servers().start()
-    wait_for(lambda: server.ask("/health/ready").status == 200, "ready server", 10)
+    wait_for(lambda: server.ask("/health/ready").status == 200, "ready server")
     server.stop()
     assert not (server.data / "server.json").exists()

@@ -28,7 +28,7 @@ def test_the_end_of_a_wheel_is_read_before_its_middle_is_here(pypi, server, clie
     with ThreadPoolExecutor(1) as executor:
         try:
             running = executor.submit(run)
-            wait_for(lambda: pypi.count("/simple/small/"), "question for what the wheel requires", 60)
+            wait_for(lambda: pypi.count("/simple/small/"), "question for what the wheel requires")
             assert not running.done()
             asked = [one.headers.get("Range") for one in pypi.asked(f"/packages/*/{large.name}")]
             assert asked.count(None) == 1

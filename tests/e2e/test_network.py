@@ -15,7 +15,7 @@ import pytest
 from packaging.utils import canonicalize_name
 from tests.e2e.clients import find_pypy, make_client, pip_user_agent
 from tests.e2e.real_sdists import BUILDABLE, NESTED, SLOW, UNBUILDABLE
-from tests.e2e.server import Server
+from tests.e2e.server import Server, wait_for
 
 from buildthrough.proxy.entry import sdist_identity
 
@@ -142,8 +142,9 @@ def test_real_sdist_that_cannot_be_built(server, agent, submitted, row):
     assert build["fault"].startswith(row.faults), build
     assert build["line"] in server.build_log(build["id"])
     assert not [entry for entry in server.listed(project).values() if "/built/" in entry["url"]]
+    failed_before = server.downloads("failed-before")
     server.download(project, submitted[row], user_agent=agent)
-    server.quiet()
+    wait_for(lambda: server.downloads("failed-before") > failed_before, "word that it failed before")
     assert [each["id"] for each in server.builds(project)] == [build["id"]], "it was remembered"
 
 

@@ -29,14 +29,14 @@ def test_purge(server, built, pip_agent):
     assert server.ask(url).status == 404
     assert server.ask(url + ".metadata").status == 404
     server.download("pure", SDIST, user_agent=pip_agent)  # a miss again: the tombstone holds
-    assert len(server.quiet()) == 1
+    assert len(server.builds_after("buried")) == 1
     assert list(server.listed("pure")) == [SDIST]
 
 
 def test_purge_that_allows_to_build_again(server, built, pip_agent):
     server.operate("/api/v1/purge", project="pure", version="1.0", allow_rebuild=True)
     server.download("pure", SDIST, user_agent=pip_agent)
-    wait_for(lambda: len(server.builds()) == 2, "second build", 10)
+    wait_for(lambda: len(server.builds()) == 2, "second build")
     second = server.wait_for_build("pure", "SUCCEEDED")
     assert len(server.builds()) == 2
     assert second["wheel"] in server.listed("pure")
@@ -75,7 +75,7 @@ def test_a_failure_is_recorded_and_not_repeated(pypi, server, clients, pip_agent
     assert build["fault"].startswith("syslib")
     assert MESSAGE in server.build_log(build["id"])
     server.download("broken", "broken-1.0.tar.gz", user_agent=pip_agent)
-    assert len(server.quiet()) == 1
+    assert len(server.builds_after("failed-before")) == 1
     assert list(server.listed("broken")) == ["broken-1.0.tar.gz"]
 
 

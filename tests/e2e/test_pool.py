@@ -25,8 +25,8 @@ def test_cancel_drain_and_resume_by_commands(pypi, servers, slow, pip_agent):
     server = servers(environment=environment).start()
     for name in ("one", "two", "three"):
         server.download(name, f"{name}-1.0.tar.gz", user_agent=pip_agent)
-        wait_for(lambda name=name: name in states(server), name, 20)
-    wait_for(lambda: sorted(states(server).values()) == ["QUEUED", "RUNNING", "RUNNING"], "two builds", 60)
+        wait_for(lambda name=name: name in states(server), name)
+    wait_for(lambda: sorted(states(server).values()) == ["QUEUED", "RUNNING", "RUNNING"], "two builds")
     assert "waits for its turn, number 1" in server.run("builds").stdout
 
     drained = server.run("drain")
@@ -59,8 +59,8 @@ def test_a_build_that_may_use_more_than_there_is_waits_for_nobody(pypi, servers,
     for name in ("one", "two"):
         pypi.add(name, f"{name}-1.0.tar.gz", slow_sdist(LONG if name == "one" else 0, name).data)
         server.download(name, f"{name}-1.0.tar.gz", user_agent=pip_agent)
-        wait_for(lambda name=name: name in states(server), name, 20)
-    wait_for(lambda: states(server) == {"one": "RUNNING", "two": "QUEUED"}, "one build", 60)
-    assert server.builds("two")[0]["waits"] == "budget"
+        wait_for(lambda name=name: name in states(server), name)
+    wait_for(lambda: states(server) == {"one": "RUNNING", "two": "QUEUED"}, "one build")
+    wait_for(lambda: server.builds("two")[0]["waits"] == "budget", "word of what it waits for")
     server.run("cancel", "--project", "one")
     server.wait_for_build("two", "SUCCEEDED")

@@ -27,7 +27,6 @@ INSTALLERS = [name for name in NAMES if name.startswith(("pip-", "uv-"))]
 UVS = [name for name in NAMES if name.startswith("uv-")]
 (POETRY,) = (name for name in NAMES if name.startswith("poetry-"))
 (PDM,) = (name for name in NAMES if name.startswith("pdm-"))
-SECONDS = 170
 
 
 def program(tool: str, command: str) -> str:

@@ -44,7 +44,7 @@ class World:
         """Have a wheel built by a miss, and return its file name."""
         count = len(self.server.builds(name))
         self.server.download(name, self.sdist_name(name), user_agent=self.agent)
-        wait_for(lambda: len(self.server.builds(name)) > count, f"build of {name}", 60)
+        wait_for(lambda: len(self.server.builds(name)) > count, f"build of {name}")
         return self.server.wait_for_build(name, "SUCCEEDED")["wheel"]
 
     def sdist_name(self, name: str) -> str:

@@ -25,7 +25,7 @@ class Gate:
         self._reached = threading.Event()
         self._open = threading.Event()
 
-    def wait_until_reached(self, timeout: float = 30) -> None:
+    def wait_until_reached(self, timeout: float = 300) -> None:
         """Wait until a request is held here. Raise `TimeoutError` after so many seconds."""
         if not self._reached.wait(timeout):
             raise TimeoutError("no request came to the gate")

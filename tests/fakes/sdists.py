@@ -86,6 +86,7 @@ def intree_sdist(
     chatter: str = "",
     sleep: float = 0,
     sleep_at: str = "build",
+    until: str | None = None,
     fail: str | None = None,
     fail_at: str = "build",
     differs: bool = False,
@@ -93,9 +94,10 @@ def intree_sdist(
 ) -> Sdist:
     """Return an sdist that carries its backend.
 
-    ``imports`` are imported by each hook, which proves that ``requires`` are installed. ``sleep`` is in seconds;
-    ``sleep_at`` and ``fail_at`` name a hook: ``requires``, ``metadata`` or ``build``. ``c_functions``
-    more functions in the C file keep the compiler busy. With ``differs``, each build has a ``BUILD`` of its own.
+    ``imports`` are imported by each hook, which proves that ``requires`` are installed. ``sleep`` is in seconds, and
+    goes on ``until`` there is such a file; ``sleep_at`` and ``fail_at`` name a hook: ``requires``, ``metadata`` or
+    ``build``. ``c_functions`` more functions in the C file keep the compiler busy. With ``differs``, each build has a
+    ``BUILD`` of its own.
     """
     module = re.sub(r"[-_.]+", "_", name).lower()
     modules = {} if c_extension else {f"{module}.py": f'VERSION = "{version}"\n\n\ndef answer():\n    return 42\n'}
@@ -116,6 +118,7 @@ def intree_sdist(
         "fail": fail,
         "fail_at": fail_at if fail is not None else None,
         "differs": differs,
+        **({} if until is None else {"until": until}),
     }
     files: dict[str, bytes | str] = {
         "pyproject.toml": "[build-system]\n"
@@ -148,6 +151,11 @@ def c_sdist(name: str = "cext", version: str = "1.0") -> Sdist:
 def slow_sdist(seconds: float, name: str = "slow", version: str = "1.0") -> Sdist:
     """Return one that sleeps in its build hook; its metadata is there at once."""
     return intree_sdist(name, version, sleep=seconds)
+
+
+def held_sdist(name: str) -> Sdist:
+    """Return one whose build hook waits for a file ``go`` beside its build requirements: see `Server.let_go`."""
+    return intree_sdist(name, "1.0", until="/wheels/go")
 
 
 def broken_sdist(message: str, name: str = "broken", version: str = "1.0", *, at: str = "build") -> Sdist:

@@ -193,8 +193,8 @@ async def test_package_ends_as_its_name_says(bench: Workbench, name: str, expect
 OVERRUNS: Mapping[str, tuple[str, dict[str, float]]] = {
     "eats-memory": ("limit.memory", {"memory_bytes": 512 << 20}),
     "floods-the-log": ("limit.log", {"log_bytes": 64 << 10}),
-    "hangs-and-talks": ("limit.time", {"wall_seconds": 8.0}),
-    "hangs-silently": ("limit.silence", {"silence_seconds": 4.0}),
+    "hangs-and-talks": ("limit.time", {"wall_seconds": 5.0}),
+    "hangs-silently": ("limit.silence", {"silence_seconds": 3.0}),
 }
 """The last two hang after half a second: before they are cut, on a busy machine as well."""
 

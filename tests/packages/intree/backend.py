@@ -28,6 +28,8 @@ def _act(stage):
         print(spec["chatter"], flush=True)
     if stage == spec["sleep_at"]:
         time.sleep(spec["sleep"])
+        while spec.get("until") and not os.path.exists(spec["until"]):
+            time.sleep(0.02)
     if stage == spec["fail_at"]:
         print(spec["fail"], file=sys.stderr, flush=True)
         raise SystemExit(1)
