@@ -71,8 +71,6 @@ def compile_modules(library: Path, seen_as: str) -> None:
         cache.chmod(0o755)
         for file in cache.iterdir():
             file.chmod(0o644)
-            with file.open("rb") as written:
-                os.fsync(written.fileno())  # half of one would break every build
 
 
 def _copy_files(place: Path, files: Mapping[str, Path], *, by_links: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +13,10 @@ from tests.fakes.pypi import FakePyPI
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# Tests start hundreds of Pythons, each of which would compile all of our modules anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 @pytest.fixture(autouse=True)
@@ -26,8 +32,6 @@ def dial_guard(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _no_outer_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no setting of the machine that runs the tests reach the code under test."""
-    import os
-
     for name in list(os.environ):
         if name.startswith("BUILDTHROUGH_"):
             monkeypatch.delenv(name)

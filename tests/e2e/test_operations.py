@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tests.e2e.server import wait_for
+from tests.e2e.server import Server, wait_for
+from tests.fakes.pypi import FakePyPI
 from tests.fakes.sdists import broken_sdist, pure_sdist
 
 SDIST = "pure-1.0.tar.gz"
@@ -103,6 +104,18 @@ def test_metrics_and_probes(server, built):
     assert "build" in figures
 
 
+@pytest.fixture(scope="module")
+def untouched():
+    """Start a server that knows nothing and that no test changes; return the index behind it as well."""
+    with FakePyPI() as index:
+        server = Server(index.simple)
+        try:
+            yield index, server.start()
+            server.stop()
+        finally:
+            server.close()
+
+
 @pytest.mark.parametrize(
     ("path", "statuses"),
     [
@@ -118,7 +131,8 @@ def test_metrics_and_probes(server, built):
         ("/api/v1/builds/x", {400, 404}),
     ],
 )
-def test_bad_paths(pypi, server, path, statuses):
+def test_bad_paths(untouched, path, statuses):
+    pypi, server = untouched
     pypi.forget_requests()
     answer = server.ask(path)
     assert answer.status in statuses
@@ -127,7 +141,8 @@ def test_bad_paths(pypi, server, path, statuses):
     assert server.ask("/health/live").status == 200
 
 
-def test_giant_headers(server):
+def test_giant_headers(untouched):
+    _, server = untouched
     answer = server.ask("/simple/pure/", User_Agent="x" * 60_000)
     assert answer.status in {200, 400, 404, 431}
     assert server.ask("/health/live").status == 200
