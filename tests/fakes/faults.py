@@ -47,6 +47,8 @@ class Fault:
 
     times: int | None = None
     """How many requests it holds for; None for all."""
+    ranged: bool | None = None
+    """Whether it holds for requests with a Range, or for those without; None for all."""
     status: int | None = None
     """Answer this instead."""
     headers: Mapping[str, str] = field(default_factory=dict)

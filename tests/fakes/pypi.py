@@ -346,9 +346,9 @@ class FakePyPI:
         project.serial = self._serial
         project.rendered.clear()
 
-    def _take_fault(self, path: str) -> Fault | None:
+    def _take_fault(self, path: str, *, is_ranged: bool) -> Fault | None:
         for place, (pattern, fault) in enumerate(self._faults):
-            if not fnmatchcase(path, pattern):
+            if not fnmatchcase(path, pattern) or fault.ranged not in {None, is_ranged}:
                 continue
             if fault.times is not None:
                 if fault.times <= 1:
@@ -394,7 +394,7 @@ class FakePyPI:
             self.certificates.append(_shown_certificate(request))
             if self.authorization not in (None, request.headers.get("Authorization")):
                 return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="packages"'})
-            fault = self._take_fault(path)
+            fault = self._take_fault(path, is_ranged="Range" in request.headers)
             answer = self._answer(request, path)
         if isinstance(answer, web.Response) and fault is None:
             return answer

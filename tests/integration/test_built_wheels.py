@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import io
 import zipfile
@@ -11,6 +10,7 @@ from itertools import pairwise
 import pytest
 from tests.fakes.faults import Fault
 from tests.fakes.sdists import intree_sdist, pure_sdist
+from tests.fakes.waiting import until
 from tests.fakes.wheels import make_wheel
 from tests.integration.assembled import HTML, JSON, serving
 
@@ -221,9 +221,11 @@ async def test_bytes_without_a_record_are_not_listed_and_go(pypi, sdist, tmp_pat
         digest = await put_bytes(site.store.built, b"a wheel without its sidecar")
         assert list(await site.listed("demo")) == [SDIST]
     async with serving(pypi.simple, tmp_path) as site:
-        async with asyncio.timeout(20):  # it is swept behind the start
-            while await site.store.built.open(digest) is not None:
-                await asyncio.sleep(0.01)
+
+        async def is_gone():
+            return await site.store.built.open(digest) is None
+
+        await until(is_gone)  # it is swept behind the start
 
 
 async def test_a_new_wheel_is_listed_at_once_whatever_the_ttl(pypi, sdist, tmp_path):

@@ -295,7 +295,7 @@ async def test_nothing_is_built_of_what_is_hidden_and_the_hint_stays(demo, tmp_p
     """A client under ``/at/`` downloads an sdist for which upstream has a wheel by now: that is no miss."""
     async with serving(demo.simple, tmp_path) as site:
         assert (await site.ask(f"/at/{MAY}/files/demo/{demo.file(OLD).path}", User_Agent=PIP)).status == 200
-        await asyncio.sleep(0.2)
+        await site.tells('buildthrough_sdist_downloads_total{verdict="wheel-fits"} 1.0')
         assert (await site.ask("/api/v1/builds")).json["builds"] == []
 
 

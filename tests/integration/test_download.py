@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.upstream import FakeUpstream
+from tests.fakes.waiting import LONG, until
 
 from buildthrough.proxy import arrival
 from buildthrough.proxy import downloads as downloads_module
@@ -32,12 +33,16 @@ DATA = os.urandom(400_000)
 
 
 class Memory(dict[str, str]):
+    def __init__(self) -> None:
+        super().__init__()
+        self.times: list[float | None] = []
+
     async def recall(self, key: str) -> str | None:
         return self.get(key)
 
     async def remember(self, key: str, sha256: str, seconds: float | None) -> None:
         self[key] = sha256
-        self.seconds = seconds
+        self.times.append(seconds)
 
 
 @pytest.fixture(autouse=True)
@@ -192,15 +197,13 @@ async def test_without_a_sha256_what_there_is_is_checked_and_remembered(
         await downloads.blob(resource(md5="0" * 32))
     blob = await downloads.blob(resource(md5=md5, unheard_of="1"))
     assert blob.sha256 == hashlib.sha256(DATA).hexdigest()
-    await asyncio.sleep(0.01)
-    assert memory.seconds is None
+    await until(lambda: memory.times == [None])
     count = len(upstream.opened)
     assert await downloads.obtain(resource(md5=md5, unheard_of="1")) == blob
     assert len(upstream.opened) == count
     bare = Resource(key=URL, url=URL, hashes={}, size=None)
     assert await downloads.blob(bare) == blob
-    await asyncio.sleep(0.01)
-    assert memory.seconds == downloads_module.TRUST_SECONDS
+    await until(lambda: memory.times == [None, downloads_module.TRUST_SECONDS])
 
 
 async def test_what_upstream_does_not_have(downloads: Downloads) -> None:
@@ -258,7 +261,8 @@ async def test_at_most_so_many_at_once(upstream: FakeUpstream, tmp_path: Path) -
             asyncio.create_task(downloads.blob(Resource(key=str(number), url=str(number), hashes={}, size=None)))
             for number in range(5)
         ]
-        await asyncio.sleep(0.02)
+        await until(lambda: len(upstream.opened) >= 2)
+        await asyncio.sleep(0.02)  # time for more, which must not come
         assert len(upstream.opened) == 2
         upstream.gate.set()
         await asyncio.gather(*tasks)
@@ -273,13 +277,14 @@ async def test_core_metadata_and_small_files_never_wait_behind_large_ones(
         large = [
             asyncio.create_task(downloads.blob(Resource(key=str(n), url=URL, hashes={}, size=None))) for n in range(5)
         ]
-        await asyncio.sleep(0.02)
+        await until(lambda: len(upstream.opened) >= 2)
+        await asyncio.sleep(0.02)  # time for more, which must not come
         assert len(upstream.opened) == 2
         upstream.files["six.whl.metadata"] = upstream.files["six.whl"] = b"Name: six"
         sidecar = Resource(key="m", url="six.whl.metadata", hashes={}, size=None, is_sidecar=True)
         listed = Resource(key="w", url="six.whl", hashes={}, size=9)
         for resource in (sidecar, listed):
-            assert (await asyncio.wait_for(downloads.blob(resource), 5)).size == 9
+            assert (await asyncio.wait_for(downloads.blob(resource), LONG)).size == 9
         assert not any(task.done() for task in large)
         await downloads.close()
         await asyncio.gather(*large, return_exceptions=True)

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 import pytest
 from sqlalchemy import insert
 from tests.fakes.records import Clock, a_request
+from tests.fakes.waiting import until
 
 from buildthrough.builders import ledger
 from buildthrough.builders.database import Database
@@ -94,7 +95,7 @@ async def costs(folder, count):
             await cost("list running", queue.list(state=BuildState.RUNNING, limit=100))
             await cost("list a project", queue.list(project="p7", limit=100))
             await cost("active of a project", queue.active(project="p7"))
-            await cost("nothing fits", asyncio.wait_for(asyncio.shield(_refused(queue)), 5))
+            await cost("nothing fits", _refused(queue))
         await cost("counts", queue.counts())
         await cost("positions", queue.positions(range(1, 101)))
     return {name: max(values) for name, values in found.items()}
@@ -102,8 +103,10 @@ async def costs(folder, count):
 
 async def _refused(queue):
     """Claim where nothing that is due may be started."""
-    task = asyncio.ensure_future(queue.claim(lambda _due: None))
-    await asyncio.sleep(0.02)
+    looked = []
+    task = asyncio.ensure_future(queue.claim(lambda _due: looked.append(1)))
+    await until(lambda: looked)
+    await asyncio.sleep(0.02)  # time to look once more, which must not come
     task.cancel()
     await asyncio.wait({task})
 

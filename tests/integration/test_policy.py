@@ -11,6 +11,7 @@ from tests.fakes.faults import Fault
 from tests.fakes.pypi import FakePyPI
 from tests.fakes.sandbox import FakeSandbox, Sleep
 from tests.fakes.sdists import pure_sdist
+from tests.fakes.waiting import LONG
 from tests.fakes.wheels import make_wheel
 from tests.integration.assembled import HTML, JSON, TARGET, serving, workshop
 
@@ -137,7 +138,7 @@ async def test_a_build_that_waits_is_not_made_when_its_sdist_is_denied_meanwhile
     async with serving(demo.simple, tmp_path) as site:
         waiting = await site.store.queue.submit(request)
     idle = workshop(FakeSandbox((Sleep(3600),)))
-    async with denying(demo, tmp_path, "demo==1.0 # broken", building=idle) as site, asyncio.timeout(20):
+    async with denying(demo, tmp_path, "demo==1.0 # broken", building=idle) as site, asyncio.timeout(LONG):
         while (build := await site.store.queue.get(waiting.id)).state is not BuildState.CANCELLED:
             assert build.state in {BuildState.QUEUED, BuildState.RUNNING}
             await asyncio.sleep(0.05)

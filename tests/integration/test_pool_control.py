@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from tests.fakes.sandbox import FakeSandbox, Sleep
 from tests.fakes.sdists import pure_sdist
+from tests.fakes.waiting import LONG
 from tests.fakes.wheels import make_wheel
 from tests.integration.assembled import PIP, serving, workshop
 
@@ -28,7 +29,7 @@ def busy():
 
 
 async def until(site, number, *states):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LONG):
         while True:
             build = (await site.ask(f"/api/v1/builds/{number}")).json
             if build["state"] in states:
@@ -49,7 +50,7 @@ async def ended(site, number):
 
 async def ended_once_seen(site, number):
     """Ask for the page until the build has ended: who asks while it is on its way gets it as it was before."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LONG):
         while (build := (await site.ask(f"/api/v1/builds/{number}")).json)["state"] in {"QUEUED", "RUNNING"}:
             await site.ask("/simple/demo/")
             await asyncio.sleep(0.02)
@@ -58,7 +59,7 @@ async def ended_once_seen(site, number):
 
 async def asked_for(site, count):
     """Wait until so many builds were asked for; a miss is looked at in the background. Return the newest."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LONG):
         while len(builds := await site.store.queue.list()) < count:
             await asyncio.sleep(0.02)
     return builds[0]
@@ -100,7 +101,7 @@ async def test_a_running_build_ends_too(pypi, demo, tmp_path, change, fault):
         await until(site, number, "RUNNING")
         change(pypi)
         assert await ended_once_seen(site, number) == ("CANCELLED", fault)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LONG):
             while (await site.ask("/api/v1/pool")).json["running"]:
                 await asyncio.sleep(0.02)
 
@@ -119,7 +120,7 @@ async def test_an_upstream_that_is_down_ends_nothing(pypi, demo, tmp_path):
     sandbox = FakeSandbox((Sleep(3600),))
     async with serving(pypi.simple, tmp_path, building=workshop(sandbox)) as site:
         number = await ask_for(site)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LONG):
             while not sandbox.commands:  # from then on upstream is not asked for the build itself
                 await asyncio.sleep(0.02)
         pypi.stop()
@@ -134,7 +135,7 @@ async def test_builds_wait_for_an_upstream_that_is_down_and_are_not_charged(pypi
         number = await ask_for(site)
         pypi.stop()
         await site.operate("/api/v1/resume", {})
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(LONG):
             while (build := (await site.ask(f"/api/v1/builds/{number}")).json)["fault"] is None:
                 await asyncio.sleep(0.02)
         assert (build["state"], build["fault"], build["attempts"], build["waits"]) == (

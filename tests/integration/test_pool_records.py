@@ -7,6 +7,7 @@ from functools import partial
 
 from tests.fakes.publishing import checked, open_site
 from tests.fakes.records import a_request
+from tests.fakes.waiting import LONG, until
 
 from buildthrough.builders.attendance import Work
 from buildthrough.builders.build_log import BuildLog
@@ -48,7 +49,7 @@ def pool(site, folder, make):
 
 
 async def ended(site, number):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LONG):
         while (build := await site.queue.get(number)).state in {BuildState.QUEUED, BuildState.RUNNING}:
             await asyncio.sleep(0.01)
     return build
@@ -116,9 +117,7 @@ async def test_a_purge_ends_what_runs_and_nothing_comes_back(tmp_path):
                 cancel_running=workers.cancel,
                 pages=None,
             )
-            async with asyncio.timeout(5):
-                while workers.running:
-                    await asyncio.sleep(0.01)
+            await until(lambda: not workers.running)
         assert purged.builds == (1,)
         assert (await site.queue.get(1)).fault == "cancelled.purged"
         assert await site.catalog.wheels("docopt") == ()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
 from tests.fakes.sandbox import FakeSandbox, Sleep
 from tests.fakes.sdists import pure_sdist
+from tests.fakes.waiting import until
 from tests.integration.assembled import PIP, Site, serving, workshop
 
 from buildthrough.config.schema import SettingsError
@@ -19,14 +19,16 @@ def write(folder, **keys: str) -> None:
     (folder / "own.toml").write_text(f'[[recipe]]\nproject = "demo"\nwhy = "A test."\n{told}')
 
 
-async def ended(site: Site) -> list[dict[str, Any]]:
-    """Return the builds once none is under way."""
-    async with asyncio.timeout(10):
-        while True:
-            builds = (await site.ask("/api/v1/builds")).json["builds"]
-            if builds and all(build["state"] not in {"QUEUED", "RUNNING"} for build in builds):
-                return builds
-            await asyncio.sleep(0.02)
+async def ended(site: Site, count: int = 1) -> list[dict[str, Any]]:
+    """Return the builds once there are so many and none is under way."""
+    builds: list[dict[str, Any]] = []
+
+    async def are_ended() -> bool:
+        builds[:] = (await site.ask("/api/v1/builds")).json["builds"]
+        return len(builds) >= count and all(build["state"] not in {"QUEUED", "RUNNING"} for build in builds)
+
+    await until(are_ended)
+    return builds
 
 
 async def missed(site: Site) -> None:
@@ -43,13 +45,13 @@ def demo(pypi):
 async def test_a_skip_says_why_and_a_changed_recipe_asks_again(pypi, demo, tmp_path):
     recipes = tmp_path / "recipes"
     seen = []
-    for reason in ("Use demo2 instead.", "Use demo3 instead."):
+    for count, reason in enumerate(("Use demo2 instead.", "Use demo3 instead."), 1):
         write(recipes, skip=reason)
         idle = workshop(FakeSandbox((Sleep(3600),)))
         async with serving(pypi.simple, tmp_path, building=idle, build__recipes=recipes) as site:
             for _ in range(2):
                 await missed(site)
-                builds = await ended(site)
+                builds = await ended(site, count)
             seen.append([(build["fault"], build["line"]) for build in builds])
             assert all(build["recipe"] for build in builds)
     first, second = ("skipped.recipe", "Use demo2 instead."), ("skipped.recipe", "Use demo3 instead.")
@@ -65,6 +67,7 @@ async def test_a_good_wheel_stays_when_a_recipe_comes(pypi, demo, tmp_path):
     idle = workshop(FakeSandbox((Sleep(3600),)))
     async with serving(pypi.simple, tmp_path, building=idle, build__recipes=recipes) as site:
         await missed(site)
+        await site.tells("buildthrough_sdist_downloads_total{")
         assert wheel.filename in await site.listed("demo")
         (build,) = await ended(site)
         assert build["state"] == "SUCCEEDED"
@@ -77,9 +80,7 @@ async def test_a_build_that_waits_is_dropped_when_its_recipe_changes(pypi, demo,
         pypi.simple, tmp_path, building=workshop(FakeSandbox((Sleep(3600),))), build__recipes=recipes
     ) as site:
         await missed(site)
-        async with asyncio.timeout(10):
-            while not (await site.ask("/api/v1/builds")).json["builds"]:
-                await asyncio.sleep(0.02)
+        await until(site.store.queue.list)
     write(recipes, skip="No more.")
     async with serving(
         pypi.simple, tmp_path, building=workshop(FakeSandbox((Sleep(3600),))), build__recipes=recipes

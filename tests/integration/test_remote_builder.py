@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.fakes.sandbox import Exit, FakeSandbox, Say, Sleep
+from tests.fakes.waiting import LONG
 from tests.integration.assembled import workshop
 
 from buildthrough.builders import frames
@@ -85,7 +86,7 @@ async def test_only_what_is_shared_is_lent(folder, source, is_lent):
 
 
 async def test_a_builder_that_goes_away_is_our_fault(folder):
-    service = Service(workshop(FakeSandbox((Say({"n": 1}), Sleep(60)))), shared=folder)
+    service = Service(workshop(FakeSandbox((Say({"n": 1}), Sleep(10 * LONG)))), shared=folder)
 
     async def talk(channel):
         await channel.receive()
@@ -95,9 +96,9 @@ async def test_a_builder_that_goes_away_is_our_fault(folder):
     began = asyncio.Event()
     async with service.listening(folder / "socket"):
         running = asyncio.create_task(RemoteSandbox(folder / "socket", 0, level="full").run(command(), talk))
-        await asyncio.wait_for(began.wait(), 10)
+        await asyncio.wait_for(began.wait(), LONG)
     with pytest.raises(InfrastructureFault) as caught:
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, LONG)
     assert caught.value.kind == "infra.builder-away"
 
 
@@ -111,14 +112,14 @@ async def test_a_server_that_goes_away_ends_its_command(folder):
             finally:
                 self.ended.set()
 
-    fake = Watched((Say({"n": 1}), Sleep(60)))
+    fake = Watched((Say({"n": 1}), Sleep(10 * LONG)))
     async with Service(workshop(fake), shared=folder).listening(folder / "socket"):
         running = asyncio.create_task(RemoteSandbox(folder / "socket", 0, level="full").run(command(), collect))
         while not fake.commands:
             await asyncio.sleep(0.01)
         running.cancel()
         await asyncio.wait({running})
-        await asyncio.wait_for(fake.ended.wait(), 10)
+        await asyncio.wait_for(fake.ended.wait(), LONG)
 
 
 @pytest.mark.parametrize(("fault", "kind"), [(SlotFault, "infra.remains"), (InfrastructureFault, "infra.sandbox")])
