@@ -229,6 +229,11 @@ FAILURES: Final[tuple[FailureClass, ...]] = (
         advice="Build it on an older system: a target with an older C library.",
     ),
     FailureClass(
+        name="output.bad-requirement", means="its METADATA says requirements that pip refuses and uv guesses at",
+        stages=("check",), remembered=None, scope="sdist",
+        advice="Use another version, or give it a recipe that patches the requirement in its setup.py or pyproject.toml.",
+    ),
+    FailureClass(
         name="output", means="the build gave no wheel, or not a wheel of what was asked for",
         stages=("collect", "repair", "check"), remembered=None, scope="sdist",
         advice="Tell the project: no installer should take such a wheel; another version may do.",

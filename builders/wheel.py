@@ -13,7 +13,6 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from packaging.metadata import InvalidMetadata, Metadata
 from packaging.tags import Tag, parse_tag
 from packaging.utils import BuildTag, InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
@@ -21,9 +20,10 @@ from packaging.version import InvalidVersion, Version
 from buildthrough.builders.archive import Archive, open_archive
 from buildthrough.builders.archive_entry import Entry, quoted, refusal
 from buildthrough.builders.artifact import CheckedWheel
-from buildthrough.builders.core_metadata import LARGEST, bounded, read_fields
+from buildthrough.builders.core_metadata import LARGEST
 from buildthrough.builders.elf import Elf, check_platform, is_elf, read_elf
 from buildthrough.builders.layout import ENTRY_POINTS_BYTES, check_entry_points, check_layout
+from buildthrough.builders.metadata_check import check_metadata
 from buildthrough.builders.record import SIGNATURES, Recorded, check_record, read_record
 from buildthrough.builders.target import rank
 
@@ -37,8 +37,6 @@ _FILENAME = re.compile(r"[A-Za-z0-9_.+!-]{1,240}\.whl")
 _WHEEL_LINE = re.compile(r"[A-Za-z][A-Za-z0-9-]*:[ -~]*\r?")
 _TAG = re.compile(r"\w+(?:\.\w+)*-\w+(?:\.\w+)*-\w+(?:\.\w+)*", re.ASCII)
 _TAGS = 1000
-_SPECIFIER = re.compile(r" ?[<>=!~]{1,3} ?[A-Za-z0-9.*+!_-]+ ?|")
-_LONGEST_SPECIFIERS = 1000
 _SCHEMES = frozenset({"purelib", "platlib", "headers", "scripts", "data"})
 _WHEEL_BYTES, _RECORD_BYTES = 1 << 16, 32 << 20
 _ELF_BYTES, _ELF_MEMORY = 4, 64 << 20
@@ -89,7 +87,7 @@ def check_wheel(
             check_entry_points(archive.read(files[f"{info}/entry_points.txt"], limit=ENTRY_POINTS_BYTES))
         purelib, warnings = _check_wheel_file(_text(archive, files, f"{info}/WHEEL", _WHEEL_BYTES), name)
         metadata = archive.read(_required(files, f"{info}/METADATA"), limit=LARGEST)
-        requires_python, more = _check_metadata(metadata, name)
+        requires_python, more = check_metadata(metadata, project=name.project, version=name.version)
         unhashed = frozenset(f"{info}/{each}" for each in SIGNATURES)
         record = read_record(archive.read(_required(files, f"{info}/RECORD"), limit=_RECORD_BYTES), unhashed=unhashed)
         check_record(record, files, unhashed=unhashed)
@@ -188,48 +186,6 @@ def _tags_of(lines: Sequence[str]) -> set[Tag]:
             raise refusal("tag-mismatch", f"WHEEL has {quoted(tag)} for a tag")
         tags |= parse_tag(tag)
     return tags
-
-
-def _check_metadata(content: bytes, name: _Name) -> tuple[str | None, list[str]]:
-    """Return Requires-Python, and warnings."""
-    try:
-        content.decode()
-        raw, unparsed = read_fields(content)
-        twice = sorted(unparsed.keys() & {"name", "version", "requires-python", "metadata-version"})
-        if twice:
-            raise refusal("bad-metadata", f"METADATA has no single {twice[0]}")
-        metadata = Metadata.from_raw(raw, validate=False)
-        if not re.fullmatch(r"[12]\.[0-9]{1,4}", raw.get("metadata_version", "")):
-            raise refusal("bad-metadata", "METADATA has no Metadata-Version that is understood here")
-        found, version, _ = bounded(
-            lambda: (metadata.name, metadata.version, metadata.requires_python), "name, version or Requires-Python"
-        )
-    except UnicodeDecodeError as error:
-        raise refusal("bad-metadata", "METADATA is not UTF-8") from error
-    except InvalidMetadata as error:
-        raise refusal("bad-metadata", f"METADATA has no valid {error.field}") from error
-    except ValueError as error:
-        raise refusal("bad-metadata", str(error)) from error
-    if canonicalize_name(found) != name.project:
-        raise refusal("name-mismatch", f"METADATA names {quoted(found)}, asked for was {name.project}")
-    if str(version) != name.version:
-        raise refusal("version-mismatch", f"METADATA says version {version}, asked for was {name.version}")
-    requires_python = _requires_python(raw.get("requires_python"))
-    try:
-        bounded(lambda: metadata.requires_dist, "Requires-Dist")
-    except (InvalidMetadata, ValueError):
-        return requires_python, ["METADATA has a Requires-Dist that is no requirement"]
-    return requires_python, []
-
-
-def _requires_python(text: str | None) -> str | None:
-    """Return Requires-Python as it goes onto pages: one short line of what specifiers are made of."""
-    if text is None:
-        return None
-    line = " ".join(text.split())
-    if len(line) > _LONGEST_SPECIFIERS or not all(_SPECIFIER.fullmatch(part) for part in line.split(",")):
-        raise refusal("bad-metadata", "METADATA has a Requires-Python that is absurdly long, or no specifier")
-    return line
 
 
 def _read_all(archive: Archive, files: Mapping[str, Entry], record: Mapping[str, Recorded | None]) -> dict[str, Elf]:

@@ -25,6 +25,7 @@ from buildthrough.builders.faults import PackageFault
 from buildthrough.builders.imports import judge_all
 from buildthrough.builders.layout import check_entry_points
 from buildthrough.builders.messages import read_message
+from buildthrough.builders.metadata_check import check_metadata
 from buildthrough.builders.record import check_record, read_record
 from buildthrough.builders.sandbox import DialogueError
 
@@ -184,6 +185,19 @@ def test_core_metadata() -> None:
         return "read"
 
     fuzz(read, FIELDS, examples=500)
+
+
+def test_metadata_of_built_wheels() -> None:
+    def check(content: bytes) -> str:
+        try:
+            _, remarks = check_metadata(content, project="demo", version="1.0")
+        except PackageFault as fault:
+            return fault.kind
+        assert len(remarks) <= 20
+        assert all(remark.isprintable() and len(remark) <= 200 for remark in remarks)
+        return "untidy" if remarks else "valid"
+
+    fuzz(check, FIELDS, examples=500)
 
 
 ROWS = st.lists(

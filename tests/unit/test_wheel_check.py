@@ -153,6 +153,7 @@ HOSTILE: dict[str, tuple[str, dict[str, Any]]] = {
     "METADATA without a name": ("bad-metadata", {"metadata": b"Metadata-Version: 2.1\nVersion: 1.0\n"}),
     "METADATA with two names": ("bad-metadata", {"metadata_extra": "Name: demo"}),
     "METADATA without its version": ("bad-metadata", {"metadata": b"Name: demo\nVersion: 1.0\n"}),
+    "Requires-Dist is none": ("bad-requirement", {"metadata_extra": "Requires-Dist: a b c"}),
     "Requires-Python is none": ("bad-metadata", {"requires_python": "three"}),
     "Requires-Python is markup": ("bad-metadata", {"requires_python": "===<script>"}),
     "Requires-Python is long": ("bad-metadata", {"requires_python": ",".join([">=3.8"] * 500)}),
@@ -300,8 +301,9 @@ def test_zip64(tmp_path: Path) -> None:
     assert check(path)
 
 
-def test_warns_of_a_malformed_requirement(tmp_path: Path) -> None:
-    assert len(check(make_wheel(tmp_path, metadata_extra="Requires-Dist: a b c")).warnings) == 1
+def test_tells_what_is_untidy_in_its_metadata(tmp_path: Path) -> None:
+    (remark,) = check(make_wheel(tmp_path, metadata_extra="License-File: LICENSE")).warnings
+    assert "license-file" in remark
 
 
 def compiled(folder: Path, source: str, *options: str) -> bytes:
