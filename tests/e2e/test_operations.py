@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.e2e.server import Server, wait_for
-from tests.fakes.pypi import FakePyPI
+from tests.e2e.server import wait_for
 from tests.fakes.sdists import broken_sdist, pure_sdist
 
 SDIST = "pure-1.0.tar.gz"
@@ -59,11 +58,11 @@ def test_purge_what_upstream_has_yanked_since(pypi, server, built):
     assert server.ask(url).status == 404
 
 
-def test_changes_need_the_token(server, built):
-    wheel, _ = built
+def test_changes_need_the_token(world):
+    server = world.server
     for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic " + server.token}):
-        assert server.ask("/api/v1/purge", method="POST", body={"project": "pure"}, **headers).status == 401
-    assert wheel in server.listed("pure")
+        assert server.ask("/api/v1/purge", method="POST", body={"project": "shared"}, **headers).status == 401
+    assert len(server.listed("shared")) == 2
     assert (server.data / "admin.token").stat().st_mode & 0o077 == 0
 
 
@@ -96,24 +95,13 @@ def test_the_command_line_finds_the_running_server(pypi, server, built):
     assert wheel not in server.listed("pure")
 
 
-def test_metrics_and_probes(server, built):
+def test_metrics_and_probes(world):
+    server = world.server
     assert server.ask("/health/live").status == 200
     assert server.ask("/health/ready").status == 200
     figures = server.ask("/metrics").body.decode()
     assert "# TYPE" in figures
     assert "build" in figures
-
-
-@pytest.fixture(scope="module")
-def untouched():
-    """Start a server that knows nothing and that no test changes; return the index behind it as well."""
-    with FakePyPI() as index:
-        server = Server(index.simple)
-        try:
-            yield index, server.start()
-            server.stop()
-        finally:
-            server.close()
 
 
 @pytest.mark.parametrize(
@@ -131,8 +119,8 @@ def untouched():
         ("/api/v1/builds/x", {400, 404}),
     ],
 )
-def test_bad_paths(untouched, path, statuses):
-    pypi, server = untouched
+def test_bad_paths(world, path, statuses):
+    pypi, server = world.pypi, world.server
     pypi.forget_requests()
     answer = server.ask(path)
     assert answer.status in statuses
@@ -141,8 +129,8 @@ def test_bad_paths(untouched, path, statuses):
     assert server.ask("/health/live").status == 200
 
 
-def test_giant_headers(untouched):
-    _, server = untouched
+def test_giant_headers(world):
+    server = world.server
     answer = server.ask("/simple/pure/", User_Agent="x" * 60_000)
     assert answer.status in {200, 400, 404, 431}
     assert server.ask("/health/live").status == 200
