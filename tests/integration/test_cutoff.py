@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urljoin
 
@@ -14,6 +13,7 @@ from tests.fakes.wheels import make_wheel
 from tests.integration.assembled import HTML, JSON, PIP, serving
 
 from buildthrough.config.schema import SettingsError
+from buildthrough.proxy import screens
 from buildthrough.proxy.cutoff import written
 
 MAY = "2024-05-01T00:00:00Z"
@@ -276,16 +276,24 @@ async def test_the_json_api_hides_the_same(demo, tmp_path):
         assert (answer.status, MAY in answer.sentence) == (403, True)
 
 
-async def test_an_age_moves_along(demo, tmp_path):
-    async with serving(demo.simple, tmp_path, upstream__exclude_newer="1 second", upstream__page_ttl=3600) as site:
+async def test_an_age_moves_along(demo, tmp_path, monkeypatch):
+    class Ahead(datetime):
+        by = timedelta()
+
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) + cls.by
+
+    monkeypatch.setattr(screens, "datetime", Ahead)
+    async with serving(demo.simple, tmp_path, upstream__exclude_newer="1 hour", upstream__page_ttl=3600) as site:
         demo.add("demo", "demo-3.0.tar.gz", b"new", upload_time=written(datetime.now(UTC)))
         first = await site.ask("/simple/demo/", Accept=JSON)
         assert "demo-3.0.tar.gz" not in first.body.decode()
         path = f"/files/demo/{demo.file('demo-3.0.tar.gz').path}"
         assert (await site.ask(path)).status == 403
-        async with asyncio.timeout(10):
-            while (await site.ask("/simple/demo/", Accept=JSON)).headers["ETag"] == first.headers["ETag"]:
-                await asyncio.sleep(0.1)
+        assert (await site.ask("/simple/demo/", Accept=JSON)).headers["ETag"] == first.headers["ETag"]
+        Ahead.by = timedelta(hours=1)
+        assert (await site.ask("/simple/demo/", Accept=JSON)).headers["ETag"] != first.headers["ETag"]
         assert "demo-3.0.tar.gz" in await names(site)
         assert (await site.ask(path)).status == 200
         assert demo.count("/simple/demo/") == 1

@@ -14,6 +14,7 @@ import pytest
 from tests.e2e.server import Server
 from tests.fakes.faults import Fault
 from tests.fakes.pypi import Stream
+from tests.fakes.waiting import wait_until
 from tests.load.process import descriptors, settled, traceback_in
 
 pytestmark = [pytest.mark.load, pytest.mark.alone]
@@ -36,7 +37,7 @@ def server(pypi):
 
 def connected(server):
     parts = urlsplit(server.url)
-    return socket.create_connection((parts.hostname, parts.port), timeout=20)
+    return socket.create_connection((parts.hostname, parts.port), timeout=60)
 
 
 def request(path):
@@ -72,7 +73,7 @@ def test_a_thousand_clients_that_vanish(pypi, server):
         list(pool.map(lambda seed: vanish(server, paths, seed), range(CLIENTS)))
     pypi.heal()
     assert len(server.ask(f"/files/coming/{file.path}").body) == file.size
-    after = settled(server.process.pid, len(before) + 1, 30)  # the one is upstream's connection, kept for a while
+    after = settled(server.process.pid, len(before) + 1)  # the one is upstream's connection, kept for a while
     assert len(after) <= len(before) + 1, sorted(set(after) - set(before))
     assert (trace := traceback_in(server)) == "", trace
 
@@ -93,7 +94,7 @@ def test_stampedes_of_which_all_leave(pypi, server):
             client.close()
         assert len(server.ask(f"/files/{name}/{file.path}").body) == file.size
         assert pypi.count(f"/{file.path}", "GET") == 1
-    after = settled(server.process.pid, len(before) + 1, 30)
+    after = settled(server.process.pid, len(before) + 1)
     assert len(after) <= len(before) + 1, sorted(set(after) - set(before))
 
 
@@ -106,7 +107,7 @@ def test_a_server_without_descriptors_recovers(pypi, server):
     limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(descriptors(pid)) + 12, limits[1]))
     idle = [connected(server) for _ in range(30)]  # the kernel takes them, the server cannot
-    time.sleep(1)
+    wait_until(lambda: "nothing left to take a connection with" in server.log.read_text())
     for client in idle[:6]:  # those whom it took
         client.sendall(request(path))
     for name in ("small", "coming"):
@@ -117,7 +118,7 @@ def test_a_server_without_descriptors_recovers(pypi, server):
         client.close()
     assert server.ask(path).body == wanted
     assert server.ask(f"/files/coming/{pypi.file('coming-1.0.zip').path}").status == 200
-    after = settled(pid, len(before) + 2, 30)
+    after = settled(pid, len(before) + 2)
     assert len(after) <= len(before) + 2, after
     log = server.log.read_text()
     assert (trace := traceback_in(server)) == "", trace

@@ -63,6 +63,7 @@ def test_many_clients_at_once(tmp_path):
                 "BUILDTHROUGH_UPSTREAM__PAGE_TTL": "5",
                 "BUILDTHROUGH_STORAGE__MEMORY_BYTES": "16 MiB",  # pushed out all the time
                 "BUILDTHROUGH_BUILD__ENABLED": "false",
+                "BUILDTHROUGH_UPSTREAM__PATIENCE_SECONDS": "100",  # nobody is told to try again
             },
         )
         try:
