@@ -27,6 +27,8 @@ DEFAULT_SOURCE = "default"
 _MAX_FILE_BYTES = 1 << 20
 _SYSTEM_FOLDER = Path("/var/lib/buildthrough")
 _ADDRESS = re.compile(r"(tcp|udp|sctp)://")
+_HEADER = re.compile(r"\s*\[\s*([\w.-]+)\s*\]")
+_ASSIGNED = re.compile(r"\s*([\w.\"'-]+)\s*=")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,17 +119,17 @@ def _read(path: Path) -> tuple[dict[str, object], str]:
 def _from_table(table: Mapping[str, object], text: str, place: str, keys: Mapping[str, Key]) -> dict[str, _Found]:
     found: dict[str, _Found] = {}
     known = {key.section for key in keys.values()}
+    places = _places(place, text)
     for section, content in _sections(table):
+        where = places.get(f"[{section}]") or places.get(section, place)
         if section not in known and section not in SECTIONS:
-            where = _at(place, text, section, None)
             hint = _hint(section, SECTIONS, keys)
             raise SettingsError(f"There is no section {section!r} in the settings ({where}){hint}.")
         if not isinstance(content, Mapping):
-            where = _at(place, text, section, None)
             raise SettingsError(f"{section} is a section, written [{section}], and not a value ({where}).")
         for name, written in content.items():
             path = f"{section}.{name}"
-            where = _at(place, text, section, name)
+            where = places.get(path, place)
             if path not in keys:
                 raise SettingsError(f"There is no setting {path!r} ({where}){_hint(path, keys, ())}.")
             found[path] = _parse(keys[path], written, where, is_text=False)
@@ -183,21 +185,18 @@ def _hint(name: str, likely: Iterable[str], others: Iterable[str]) -> str:
     return f"; did you mean {near[0]}" if near else f"; there are {', '.join(likely)}"
 
 
-def _at(place: str, text: str, section: str, name: str | None) -> str:
-    """Return the place with the line, where the line is plainly written."""
+def _places(place: str, text: str) -> dict[str, str]:
+    """Return the place with the line for each ``[section]`` and each ``section.setting`` that is plainly written."""
+    found: dict[str, str] = {}
     current = ""
     for number, line in enumerate(text.splitlines(), start=1):
-        header = re.match(r"\s*\[\s*([\w.-]+)\s*\]", line)
-        if header:
+        if header := _HEADER.match(line):
             current = header[1]
-            if name is None and current == section:
-                return f"{place}:{number}"
-            continue
-        assigned = re.match(r"\s*([\w.\"'-]+)\s*=", line)
-        dotted = ".".join(part for part in (current, assigned[1].strip("\"'")) if part) if assigned else ""
-        if dotted and dotted == (section if name is None else f"{section}.{name}"):
-            return f"{place}:{number}"
-    return place
+            found.setdefault(f"[{current}]", f"{place}:{number}")
+        elif assigned := _ASSIGNED.match(line):
+            dotted = ".".join(part for part in (current, assigned[1].strip("\"'")) if part)
+            found.setdefault(dotted, f"{place}:{number}")
+    return found
 
 
 def _resolve_paths(found: dict[str, _Found], environment: Mapping[str, str]) -> None:
