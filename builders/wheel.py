@@ -26,6 +26,7 @@ from buildthrough.builders.layout import ENTRY_POINTS_BYTES, check_entry_points,
 from buildthrough.builders.metadata_check import check_metadata
 from buildthrough.builders.record import SIGNATURES, Recorded, check_record, read_record
 from buildthrough.builders.target import rank
+from buildthrough.builders.windows_names import unfit_for_windows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -83,6 +84,7 @@ def check_wheel(
         info = _dist_info(archive.entries, name)
         _check_data(files, info.removesuffix(".dist-info"))
         odd = check_layout(files, info)
+        odd += unfit_for_windows(files) if "any" in name.platforms else []
         if f"{info}/entry_points.txt" in files:
             check_entry_points(archive.read(files[f"{info}/entry_points.txt"], limit=ENTRY_POINTS_BYTES))
         purelib, warnings = _check_wheel_file(_text(archive, files, f"{info}/WHEEL", _WHEEL_BYTES), name)
