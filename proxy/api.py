@@ -276,6 +276,7 @@ def describe(build: Build) -> dict[str, Any]:
         "chain": list(build.chain),
         "time_cut": _time(build.time_cut),
         "unlisted": build.unlisted,
+        "unlisted_url": f"/api/v1/builds/{build.id}/wheel" if build.unlisted else None,
         "findings": json.loads(build.findings) if build.findings else {},
     }
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from buildthrough.proxy.commands import options
 from buildthrough.proxy.commands.table import duration, moment, table, text
+from buildthrough.proxy.logs import escape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.project:
         for line in advice(builds):
             print(line)
+        for line in kept(builds):
+            print(escape(line))
     return 0
 
 
@@ -65,6 +68,25 @@ def advice(builds: Sequence[dict[str, Any]]) -> list[str]:
         if build.get("state") == "FAILED" and build.get("advice"):
             told.setdefault(text(build["advice"]), f"{text(build.get('fault'))}: {text(build.get('means'))}.")
     return [line for sentence, means in told.items() for line in ("", means, f"  {sentence}")]
+
+
+def kept(builds: Sequence[dict[str, Any]]) -> list[str]:
+    """Return which wheels are kept for the operator alone, why, and what to do with them, below an empty line each."""
+    lines = []
+    for build in builds:
+        if not build.get("unlisted"):
+            continue
+        pin = f"{text(build.get('project'))}=={text(build.get('version'))}"
+        why = ": ".join(text(build[name]) for name in ("fault", "line") if build.get(name))
+        name, place, number = (text(build.get(key)) for key in ("unlisted", "unlisted_url", "id"))
+        lines += [
+            "",
+            f"{name} is kept, and listed for nobody: {why or 'see its log'}.",
+            f"  `buildthrough log {number}` says more; the operator's token fetches it from {place}.",
+            f"  `buildthrough purge {pin}` removes it. `buildthrough build {pin}` builds it again, once the cause is gone",
+            "  or a recipe excuses it.",
+        ]
+    return lines
 
 
 def _row(build: dict[str, Any], now: datetime) -> tuple[str, ...]:

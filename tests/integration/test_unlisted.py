@@ -35,7 +35,10 @@ async def test_the_operator_alone_gets_it(pypi, tmp_path):
         build = await failed(site, wheel)
         url = f"/api/v1/builds/{build.id}/wheel"
 
-        told = (await site.ask(f"/api/v1/builds/{build.id}")).json
+        answer = await site.ask(f"/api/v1/builds/{build.id}")
+        check_answer(answer, "/api/v1/builds/{id}")
+        told = answer.json
+        assert (told["unlisted_url"], told["line"]) == (url, "it needs libprivate.so.1")
         assert (told["state"], told["unlisted"], told["wheel"]) == ("FAILED", wheel.name, None)
         assert (await site.ask(url)).status == 401
         assert (await site.ask(url, Authorization="Bearer wrong")).status == 401
@@ -46,6 +49,16 @@ async def test_the_operator_alone_gets_it(pypi, tmp_path):
         assert wheel.name.encode() not in (await site.ask("/simple/demo/")).body
         assert (await site.ask(f"/built/demo/{build.unlisted_sha256}/{wheel.name}")).status == 404
         assert await clean_up(site.store.catalog, site.store.built) == 0
+
+
+async def test_the_command_says_why_it_is_kept_and_what_to_do(pypi, tmp_path):
+    async with serving(pypi.simple, tmp_path / "data") as site:
+        build = await failed(site, make_wheel(tmp_path, name="demo", version="1.0"))
+        told = await command(site, "builds", "--project", "demo")
+        assert "demo-1.0-py3-none-any.whl is kept, and listed for nobody: output.no-manylinux: it needs lib" in told
+        assert f"fetches it from /api/v1/builds/{build.id}/wheel" in told
+        assert "`buildthrough purge demo==1.0`" in told
+        assert "is kept" not in await command(site, "builds", "--project", "other")
 
 
 async def test_a_build_without_one_has_none(pypi, tmp_path):
