@@ -83,8 +83,8 @@ def kept(builds: Sequence[dict[str, Any]]) -> list[str]:
             "",
             f"{name} is kept, and listed for nobody: {why or 'see its log'}.",
             f"  `buildthrough log {number}` says more; the operator's token fetches it from {place}.",
-            f"  `buildthrough purge {pin}` removes it. `buildthrough build {pin}` builds it again, once the cause is gone",
-            "  or a recipe excuses it.",
+            f"  `buildthrough purge {pin}` removes it. `buildthrough build {pin}` builds it again, once the cause is",
+            "  gone or a recipe excuses it.",
         ]
     return lines
 
