@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.fakes import uids
 from tests.fakes.sandbox import Exit, FakeSandbox, Hear, Print, Say, SayBytes, Sleep
-from tests.fakes.waiting import LONG
+from tests.fakes.waiting import LONG, until
 
 from buildthrough.builders.bubblewrap import BubblewrapSandbox
 from buildthrough.builders.landlock import LandlockSandbox
@@ -263,8 +263,8 @@ async def test_an_answer_to_a_command_that_has_ended_is_dropped(perform):
 
 async def test_it_runs_one_command_after_the_other_and_leaks_no_descriptor(perform):
     await perform([], collect)
+    await asyncio.sleep(0.1)  # what is closed a turn later is closed
     before = descriptors()
     for _ in range(3):
         await perform([Say({"n": 1})], collect)
-    await asyncio.sleep(0)
-    assert descriptors() == before
+    await until(lambda: descriptors() == before)

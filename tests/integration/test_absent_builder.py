@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.fakes.sandbox import FakeSandbox, Sleep
 from tests.fakes.sdists import pure_sdist
+from tests.fakes.waiting import LONG
 from tests.integration.assembled import PIP, TARGET, serving, workshop
 from tests.integration.test_openapi import check_answer
 
@@ -60,7 +61,7 @@ async def server(pypi, folder, socket, **settings):
 
 async def until(site, path, condition):
     """Ask until the answer is as it should be."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(LONG):
         while not condition(answer := (await site.ask(path)).json):
             await asyncio.sleep(0.02)
     return answer
@@ -104,7 +105,7 @@ async def test_what_was_missed_meanwhile_is_built_once_the_builder_answers(pypi,
     async with server(pypi, tmp_path, socket) as site:
         for _ in range(3):  # of one client, or of several alike: one build
             await miss(site, demo)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LONG):
             while await figure(site, 'buildthrough_sdist_downloads_total{verdict="builder-away"}') != 3:
                 await asyncio.sleep(0.02)
         assert (await site.ask("/api/v1/builds")).json["builds"] == []
@@ -158,7 +159,7 @@ async def test_a_builder_comes_back_with_other_targets_and_slots(pypi, demo, tmp
         async with builder(socket, targets=(OTHER,)):
             await until(site, "/api/v1/targets", answers)
             await miss(site, demo)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(LONG):
                 while not await figure(site, 'buildthrough_sdist_downloads_total{verdict="no-target"}'):
                     await asyncio.sleep(0.02)
         await until(site, "/api/v1/targets", lambda told: not answers(told))
@@ -207,12 +208,12 @@ async def test_what_answers_otherwise_keeps_nobody_from_looking_again(socket, an
     looking = asyncio.create_task(Lookout(socket, workplace, minimum="container", pauses=SOON).run())
     try:
         async with await asyncio.start_unix_server(answered, str(socket)):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(LONG):
                 while len(asked) < 5:
                     await asyncio.sleep(0.01)
             assert workplace.away is not None
         socket.unlink()
-        async with builder(socket), asyncio.timeout(10):
+        async with builder(socket), asyncio.timeout(LONG):
             while workplace.away is not None:
                 await asyncio.sleep(0.01)
         assert caplog.text.count("the builder is away") <= 4  # said when it changes, not at each try

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.fakes.waiting import LONG, until
 
 from buildthrough.proxy import simple_json
 from buildthrough.proxy.coding import decode
@@ -66,13 +68,13 @@ def told(document: JsonDocument) -> object:
 
 async def packing_threads() -> list[str]:
     """Return the threads that compress, once those that are done have had the time to end."""
-    names: list[str] = []
-    for _ in range(200):
-        names = [thread.name for thread in threading.enumerate() if thread.name.startswith("packing")]
-        if not names:
-            break
-        await asyncio.sleep(0.02)
-    return names
+
+    def names() -> list[str]:
+        return [thread.name for thread in threading.enumerate() if thread.name.startswith("packing")]
+
+    with suppress(TimeoutError):
+        await until(lambda: not names())
+    return names()
 
 
 @pytest.mark.parametrize("coding", ["identity", "gzip", "zstd"])
@@ -97,7 +99,7 @@ async def test_it_flows_before_it_is_whole_and_only_if_it_is_long() -> None:
     await asyncio.sleep(0.05)
     assert not flowing.done()
     await asyncio.to_thread(stream.piece, body[200_000:900_000])
-    await asyncio.wait_for(flowing, 30)
+    await asyncio.wait_for(flowing, LONG)
     first = await anext(stream.chunks())
     assert rendered(body).startswith(first)
     stream.fail(UpstreamUnavailable("it broke off"))

@@ -131,14 +131,14 @@ async def test_other_slots_are_taken_over_while_it_runs(house):
     pool = house.pool(slots=0)
     async with pool:
         pool.adopt(["first"])
-        await house.until(1, BuildState.RUNNING)
+        await until(lambda: house.made == ["a"])
         pool.adopt((), away=away)
         assert (pool.state.word, pool.state.away, pool.slots, pool.running) == ("away", away, 0, 1)
         await asyncio.sleep(0.03)
         assert house.made == ["a"]
         pool.adopt(["second"])
-        await house.until(2, BuildState.RUNNING)
-        assert (pool.state.word, pool.slots, pool.running) == ("open", 1, 2)
+        await until(lambda: pool.running == 2)
+        assert (pool.state.word, pool.slots) == ("open", 1)
         go_on.set()
         await house.ended(1)
         await house.ended(2)
