@@ -25,7 +25,7 @@ def pypi():
 
 def get(url: str, **headers: str):
     request = urllib.request.Request(url, headers={key.replace("_", "-"): value for key, value in headers.items()})
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with urllib.request.urlopen(request, timeout=60) as response:
         return response.status, dict(response.headers), response.read()
 
 
