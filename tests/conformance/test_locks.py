@@ -6,6 +6,7 @@ import hashlib
 import re
 from urllib.parse import urljoin
 
+from tests.fakes.waiting import until
 from tests.fakes.wheels import make_wheel
 from tests.integration.assembled import serving
 
@@ -36,6 +37,7 @@ async def test_upstreams_files_are_fetched_again_when_the_cache_was_lost(pypi, t
     url = f"/files/demo/{upstream_wheel.path}"
     async with serving(pypi.simple, tmp_path) as site:
         before = (await site.ask(url)).body
+        await until(lambda: [*(site.folder / "data" / "files" / "v1").glob("??/??/*")])
         for file in (site.folder / "data" / "files").rglob("*"):
             if file.is_file():
                 file.unlink()

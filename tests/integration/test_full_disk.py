@@ -96,7 +96,7 @@ async def test_a_file_a_page_and_a_build_find_the_disk_full(pypi, tmp_path, disk
         assert asked.status == 202 or asked.sentence
         assert (await site.ask("/health/live")).status == 200
         assert (await site.ask("/metrics")).status == 200
-        assert [path.name for path in (disk / "files").rglob("incoming/*")] == []
+        await until(lambda: not [*(disk / "files").rglob("incoming/*")])
         ballast.unlink()
         assert (await site.ask(f"/files/demo/{big.path}")).body == big.content.block
         asked = await site.operate("/api/v1/builds", {"name": "demo", "version": "1.0", "target": TARGET})
@@ -222,7 +222,7 @@ async def test_a_disk_that_fills_up_in_the_middle_of_a_file(pypi, tmp_path, disk
         assert far.headers["X-Buildthrough-Cache"] == "miss; unverified"
         assert await reader.readexactly(size) == span(file, 0, size)
         slow.close()
-        assert [path.name for path in (disk / "files").rglob("incoming/*")] == []
+        await until(lambda: not [*(disk / "files").rglob("incoming/*")])
         await site.tells('buildthrough_files_total{reason="unkept"}')
     assert any(asked.headers.get("Range") == f"bytes={size - 5}-{size - 1}" for asked in pypi.asked("/packages/*"))
 

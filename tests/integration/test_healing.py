@@ -119,8 +119,8 @@ async def test_all_is_well(pypi, tmp_path, sdist):
         await until(lambda: site.store.space.kept()["arriving"] == 0 and bool(kept(tmp_path, "files")))
         code, lines = await verify(tmp_path)
         assert (code, len(lines)) == (0, 1), lines
+        await until(lambda: len([*(tmp_path / "data" / "list").glob("*.*.*.*")]) == 6)
         renditions = sorted((tmp_path / "data" / "list").glob("*.*.*.*"))
-        assert len(renditions) == 6
         damage(renditions[0])
         code, lines = await verify(tmp_path, "--repair")
         assert (code, lines[-1].split(".")[0]) == (0, "1 wrong, 1 put right"), lines

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.fakes.faults import Fault
+from tests.fakes.waiting import until
 from tests.integration.assembled import HTML, JSON, serving
 
 from buildthrough.proxy.coding import decode
@@ -70,8 +71,8 @@ async def test_it_is_asked_for_with_the_tag_and_a_new_one_takes_its_place(many: 
         many.add_project("newest")
         assert "newest" in {one["name"] for one in (await listed(site)).json["projects"]}
         assert ["If-None-Match" in seen.headers for seen in many.asked("/simple/")] == [False, True, True]
-        digests = {path.name.partition(".")[0] for path in (tmp_path / "data" / "list").glob("*.json.*")}
-        assert len(digests) == 1, "what is of an older list is gone"
+        kept = tmp_path / "data" / "list"
+        await until(lambda: len({path.name.partition(".")[0] for path in kept.glob("*.json.*")}) == 1)
 
 
 @pytest.mark.parametrize("damage", ["all", "source", "rendition", "head", "garbage"])
