@@ -110,7 +110,7 @@ def test_a_miss_is_built_by_the_builder(pypi, pair, clients):
     told = server.ask("/api/v1/targets").json
     assert told["isolation"]["level"] in {"full", "unprivileged"}
     assert told["targets"]
-    assert "isolation=" in builder.log.read_text()
+    wait_for(lambda: "isolation=" in builder.log.read_text(), "word of the isolation")  # a thread writes the log
 
 
 def test_a_builder_that_is_killed_costs_one_try(pypi, pair, pip_agent):
@@ -145,7 +145,7 @@ def test_a_builder_that_starts_after_the_server_builds_what_was_missed(pypi, pai
     builder.start()
     server.wait_for_build("pure", "SUCCEEDED")
     assert "BUILDER IS AWAY" not in server.run("doctor").stdout
-    assert "the builder is away" in server.tail()
+    wait_for(lambda: "the builder is away" in server.log.read_text(), "line in the log")
 
 
 @pytest.mark.skipif(find_pypy() is None, reason="needs pypy3")

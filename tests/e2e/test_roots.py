@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.e2e.server import Server
+from tests.e2e.server import Server, wait_for
 from tests.fakes.pypi import FakePyPI
 from tests.fakes.sdists import intree_sdist
 
@@ -83,7 +83,8 @@ def test_what_is_no_root_file_system_is_told(pypi: FakePyPI, place: Path) -> Non
     server = Server(pypi.simple, environment={"BUILDTHROUGH_BUILD__ROOTS": f'["{empty}"]', **TALKATIVE})
     try:
         server.start()
-        assert "holds no /usr/bin/python3.N that could be built for" in server.tail()
+        said = "holds no /usr/bin/python3.N that could be built for"
+        wait_for(lambda: said in server.log.read_text(), "line in the log")  # a thread writes it
         assert all(one["root"] is None for one in server.ask("/api/v1/targets").json["targets"])
         server.stop()
     finally:
