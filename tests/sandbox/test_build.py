@@ -25,7 +25,7 @@ from buildthrough.builders.build_log import BuildLog
 from buildthrough.builders.faults import InfrastructureFault, NeedsBuild, PackageFault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 
 @pytest.fixture(scope="module")
@@ -210,48 +210,48 @@ async def test_package_that_wants_too_much_is_ended(
     assert (fault.stage, fault.kind) == ("build", kind)
 
 
-def hostile() -> dict[str, tuple[Sdist, str]]:
-    setup = b"raise SystemExit(1)"
-    return {
-        "climbs": (raw(tar_gz({"sample-1.0/setup.py": setup, "sample-1.0/../../out": b""})), "source.unsafe"),
-        "absolute": (raw(tar_gz({"/tmp/out": b"", "sample-1.0/setup.py": setup})), "source.unsafe"),
-        "backslash": (raw(tar_gz({"sample-1.0\\..\\out": b""})), "source.unsafe"),
-        "pipe": (tar_of(entry("sample-1.0/setup.py"), entry("sample-1.0/p", tarfile.FIFOTYPE)), "source.unsafe"),
-        "device": (tar_of(entry("sample-1.0/setup.py"), entry("sample-1.0/d", tarfile.BLKTYPE)), "source.unsafe"),
-        "hard link outwards": (tar_of(entry("sample-1.0/l", tarfile.LNKTYPE, "/etc/passwd")), "source.unsafe"),
-        "link outwards": (tar_of(entry("sample-1.0/l", tarfile.SYMTYPE, "../../etc/passwd")), "source.unsafe"),
-        "link then file through it": (
-            tar_of(entry("sample-1.0/l", tarfile.SYMTYPE, "/build"), entry("sample-1.0/l/out")),
-            "source.unsafe",
-        ),
-        "pyproject is a link": (
-            tar_of(entry("sample-1.0/x"), entry("sample-1.0/pyproject.toml", tarfile.SYMTYPE, "x")),
-            "source.unsafe",
-        ),
-        "two folders": (raw(tar_gz({"sample-1.0/setup.py": setup, "other/setup.py": b""})), "source.invalid"),
-        "one file": (raw(tar_gz({"setup.py": setup})), "source.invalid"),
-        "nothing": (raw(tar_gz({})), "source.invalid"),
-        "no archive": (raw(b"<html>not found</html>"), "source.invalid"),
-        "cut short": (raw(pure_sdist().data[:200]), "source.invalid"),
-        "no zip": (raw(b"PK\x03\x04", "sample-1.0.zip"), "source.invalid"),
-        "other kind": (raw(b"", "sample-1.0.tar.bz2"), "source.invalid"),
-        "huge pyproject": (
-            make_sdist("sample", "1.0", {"pyproject.toml": "#" * (2 << 20)}),
-            "source.invalid",
-        ),
-        "nested pyproject": (
-            make_sdist("sample", "1.0", {"pyproject.toml": "a = " + "[" * 100_000}),
-            "source.invalid",
-        ),
-        "bomb": (raw(tar_gz({"sample-1.0/setup.py": bytes(200 << 20)})), "source.unsafe"),
-    }
+SETUP = b"raise SystemExit(1)"
+HOSTILE: dict[str, tuple[Callable[[], Sdist], str]] = {
+    "climbs": (lambda: raw(tar_gz({"sample-1.0/setup.py": SETUP, "sample-1.0/../../out": b""})), "source.unsafe"),
+    "absolute": (lambda: raw(tar_gz({"/tmp/out": b"", "sample-1.0/setup.py": SETUP})), "source.unsafe"),
+    "backslash": (lambda: raw(tar_gz({"sample-1.0\\..\\out": b""})), "source.unsafe"),
+    "pipe": (lambda: tar_of(entry("sample-1.0/setup.py"), entry("sample-1.0/p", tarfile.FIFOTYPE)), "source.unsafe"),
+    "device": (lambda: tar_of(entry("sample-1.0/setup.py"), entry("sample-1.0/d", tarfile.BLKTYPE)), "source.unsafe"),
+    "hard link outwards": (lambda: tar_of(entry("sample-1.0/l", tarfile.LNKTYPE, "/etc/passwd")), "source.unsafe"),
+    "link outwards": (lambda: tar_of(entry("sample-1.0/l", tarfile.SYMTYPE, "../../etc/passwd")), "source.unsafe"),
+    "link then file through it": (
+        lambda: tar_of(entry("sample-1.0/l", tarfile.SYMTYPE, "/build"), entry("sample-1.0/l/out")),
+        "source.unsafe",
+    ),
+    "pyproject is a link": (
+        lambda: tar_of(entry("sample-1.0/x"), entry("sample-1.0/pyproject.toml", tarfile.SYMTYPE, "x")),
+        "source.unsafe",
+    ),
+    "two folders": (lambda: raw(tar_gz({"sample-1.0/setup.py": SETUP, "other/setup.py": b""})), "source.invalid"),
+    "one file": (lambda: raw(tar_gz({"setup.py": SETUP})), "source.invalid"),
+    "nothing": (lambda: raw(tar_gz({})), "source.invalid"),
+    "no archive": (lambda: raw(b"<html>not found</html>"), "source.invalid"),
+    "cut short": (lambda: raw(pure_sdist().data[:200]), "source.invalid"),
+    "no zip": (lambda: raw(b"PK\x03\x04", "sample-1.0.zip"), "source.invalid"),
+    "other kind": (lambda: raw(b"", "sample-1.0.tar.bz2"), "source.invalid"),
+    "huge pyproject": (
+        lambda: make_sdist("sample", "1.0", {"pyproject.toml": "#" * (2 << 20)}),
+        "source.invalid",
+    ),
+    "nested pyproject": (
+        lambda: make_sdist("sample", "1.0", {"pyproject.toml": "a = " + "[" * 100_000}),
+        "source.invalid",
+    ),
+    "bomb": (lambda: raw(tar_gz({"sample-1.0/setup.py": bytes(200 << 20)})), "source.unsafe"),
+}
+"""Each is made when its test runs: one is large."""
 
 
-@pytest.mark.parametrize("name", list(hostile()))
-async def test_archive_that_is_none_or_means_harm_is_refused(bench: Workbench, name: str) -> None:
-    sdist, kind = hostile()[name]
-
-    fault = await fault_of(bench, sdist)
+@pytest.mark.parametrize(("make", "kind"), HOSTILE.values(), ids=HOSTILE)
+async def test_archive_that_is_none_or_means_harm_is_refused(
+    bench: Workbench, make: Callable[[], Sdist], kind: str
+) -> None:
+    fault = await fault_of(bench, make())
 
     assert fault.kind == kind
     assert fault.stage in {"unpack", "plan"}
