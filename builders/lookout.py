@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from buildthrough.builders.faults import InfrastructureFault
-from buildthrough.builders.remote import attended, workshop_of
+from buildthrough.builders.remote import AWAY, attended, workshop_of
 from buildthrough.builders.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Lookout:
                     await gone
                 self._miss(f"the builder at {self._socket} went away")
             except InfrastructureFault as fault:
-                self._miss(fault.line)
+                self._miss(fault.line, is_there=fault.kind != AWAY)
             except Exception:
                 # The boundary of a background task: what we did not foresee must not end the looking.
                 logger.exception("the builder could not be looked for by a fault of ours")
@@ -78,9 +78,10 @@ class Lookout:
             fields |= {"why": "; ".join(isolation.sentences)}
             logger.warning("builds are off, everything else works", extra={"fields": fields})
 
-    def _miss(self, why: str) -> None:
+    def _miss(self, why: str, *, is_there: bool = False) -> None:
+        """Say it once; and again where something is there by now, and fails."""
         before = self._workplace.away
         self._workplace.lose(why)
-        if before is None or before.why != why:
+        if before is None or not self._looked.is_set() or (is_there and before.why != why):
             message = "the builder is away: builds wait for it, everything else works"
             logger.warning(message, extra={"fields": {"socket": str(self._socket), "why": why}})
