@@ -382,9 +382,10 @@ class FakePyPI:
         finally:
             open_ = [handler.transport for handler in server.connections if handler.transport is not None]
             await runner.cleanup()
-            for transport in open_ if self.tls is not None else ():
-                transport.abort()  # it would wait for the client to take its leave
-            await asyncio.sleep(0)
+            for transport in open_:
+                transport.abort()  # it would wait for the client to take what is left, or its leave
+            for _ in range(5):
+                await asyncio.sleep(0)  # each is closed a turn or two later
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.rel_url.path

@@ -33,13 +33,13 @@ def path_of(file) -> str:
     return f"/files/{file.project}/{file.path}"
 
 
-async def kept(site) -> list[Path]:
-    """Return the files in the store, once none is being written."""
+async def kept(site, count: int = 1) -> list[Path]:
+    """Return the files in the store, once there are so many and none is being written."""
     files: list[Path] = []
 
     def are_there() -> bool:
         files[:] = [path for path in (site.folder / "data" / "files").rglob("*") if path.is_file()]
-        return not any(path.parent.name == "incoming" for path in files)
+        return len(files) == count and not any(path.parent.name == "incoming" for path in files)
 
     await until(are_there)
     return files
@@ -244,7 +244,7 @@ async def test_wrong_bytes_are_never_kept_and_never_a_success(pypi, site, fault,
         assert answer.sentence
     else:
         assert await fails_to_arrive(site, file)
-    assert await kept(site) == []
+    assert await kept(site, 0) == []
     pypi.heal()
     answer = await site.ask(path_of(file))
     assert (answer.status, answer.body == data) == (200, True)
@@ -263,10 +263,12 @@ async def test_a_file_that_breaks_off_is_resumed(pypi, site, fault, monkeypatch)
 async def test_a_damaged_file_on_disk_is_fetched_again(pypi, site, wheel):
     first = await site.ask(path_of(wheel))
     (file,) = await kept(site)
+    await site.tells('buildthrough_files_total{reason="fetched"} 1.0')  # nobody gets it from its download any more
     file.chmod(0o600)
     file.write_bytes(file.read_bytes()[:-1])
     assert (await site.ask(path_of(wheel))).body == first.body
     (file,) = await kept(site)
+    await site.tells('buildthrough_files_total{reason="fetched"} 2.0')
     file.unlink()
     assert (await site.ask(path_of(wheel))).body == first.body
     assert pypi.count("/packages/*") == 3

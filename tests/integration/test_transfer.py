@@ -17,7 +17,7 @@ from tests.fakes.certificate import server_context
 from tests.fakes.upstream import FakeUpstream
 from tests.fakes.waiting import LONG, until
 
-from buildthrough.proxy import arrival
+from buildthrough.proxy import arrival, reading
 from buildthrough.proxy.blobs import Blob, LocalBlobs
 from buildthrough.proxy.download import WITHHELD
 from buildthrough.proxy.downloads import Downloads
@@ -224,7 +224,11 @@ def test_a_slow_client_blocks_no_other_and_one_that_leaves_frees_all(runner: Any
 
 
 @pytest.mark.parametrize("tells_size", [True, False])
-def test_a_download_is_followed_while_it_grows(runner: Any, tmp_path: Path, tells_size: bool) -> None:
+def test_a_download_is_followed_while_it_grows(
+    runner: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tells_size: bool
+) -> None:
+    monkeypatch.setattr(reading, "PATIENCE", LONG)
+
     async def scenario() -> None:
         async with Server(tmp_path) as server:
             server.upstream.tells_size = tells_size
