@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 INSTALL_SECONDS = 300
+PATIENT = {
+    name: str(INSTALL_SECONDS)
+    for name in ("PIP_DEFAULT_TIMEOUT", "UV_HTTP_TIMEOUT", "POETRY_REQUESTS_TIMEOUT", "PDM_REQUEST_TIMEOUT")
+}
+"""Clients ask again after 15 seconds by themselves, which are no sign of a fault on a busy machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +73,7 @@ def make_client(folder: Path, variables: Mapping[str, str], *, interpreter: str 
     home = folder / "home"
     home.mkdir(parents=True)
     subprocess.run([interpreter, "-m", "venv", "--without-pip", str(folder / "venv")], check=True, capture_output=True)
-    own = {**variables, "HOME": str(home), "TMPDIR": str(home), "PIP_NO_CACHE_DIR": "1"}
+    own = {**variables, **PATIENT, "HOME": str(home), "TMPDIR": str(home), "PIP_NO_CACHE_DIR": "1"}
     return Client(folder=folder / "venv", variables=own)
 
 
