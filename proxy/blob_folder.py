@@ -96,8 +96,12 @@ class BlobFolder:
                 os.utime(path, (now, now))
         return status.st_size
 
-    def take_in(self, descriptor: int, temporary: Path, sha256: str) -> Path:
-        """Make a written file durable and rename it to its place; return that."""
+    def take_in(self, descriptor: int, temporary: Path, sha256: str, kept: Callable[[], object] = lambda: None) -> Path:
+        """Make a written file durable and rename it to its place; return that. Call ``kept`` when it is counted.
+
+        That is before its folder is durable too: who counted it both as kept and as being written until then would
+        think that there is less room than there is, and remove what may stay.
+        """
         path = self.place(sha256)
         with storage_faults():
             os.fchmod(descriptor, 0o444)
@@ -107,6 +111,7 @@ class BlobFolder:
             with self.tally.changing(sha256) as change:
                 before = _status(path)
                 temporary.rename(path)
+                kept()
                 change(os.fstat(descriptor).st_size - (before.st_size if before else 0), 0 if before else 1)
             for folder in (path.parent, *(folder.parent for folder in fresh)):
                 _fsync_folder(folder)

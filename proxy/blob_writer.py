@@ -117,7 +117,7 @@ class LocalBlobWriter:
         if temporary is None:
             raise ValueError("these bytes are committed or dropped")
         sha256 = self.hexdigest()
-        self._folder.take_in(descriptor, temporary, sha256)
+        self._folder.take_in(descriptor, temporary, sha256, self._claim.kept)
         self._path = None
         return self._blobs.blob(sha256, self.size)
 

@@ -56,6 +56,10 @@ class Claimed:
         ahead = STEP if self.granted and total > self._expected else 0
         await self._room.grants.grant(self, max(total, self._expected), ahead)
 
+    def kept(self) -> None:
+        """Count for nothing: what was written is counted by its store. Any thread may call it."""
+        self.granted = self.written = 0
+
     def refused(self) -> None:
         """Say that the disk took no more."""
         self._room.grants.refuse()

@@ -24,6 +24,10 @@ class Claim(Protocol):
         """Find room for so many bytes in all. Raise `DiskFull` where none can be made."""
         ...
 
+    def kept(self) -> None:
+        """Say that what was written counts as kept from now on. Any thread may call it."""
+        ...
+
     def refused(self) -> None:
         """Say that the disk took no more, though there should have been room."""
         ...
@@ -59,6 +63,9 @@ class Unbounded:
 
     async def extend(self, total: int) -> None:
         """Nothing has to be done."""
+
+    def kept(self) -> None:
+        """Nothing follows from it."""
 
     def refused(self) -> None:
         """Nothing follows from it."""

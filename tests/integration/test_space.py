@@ -6,13 +6,15 @@ import asyncio
 import hashlib
 import os
 import random
+import threading
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.fakes.waiting import until
+from tests.fakes.waiting import LONG, until
 
+from buildthrough.proxy import blob_folder
 from buildthrough.proxy import eviction as eviction_module
 from buildthrough.proxy import readers as readers_module
 from buildthrough.proxy import space as module
@@ -191,6 +193,31 @@ async def test_what_arrives_counts(tmp_path: Path) -> None:
         await writer.commit()
         await writer.close()
         assert folder.space.kept() == {"files": 90_000, "logs": 0, "built": 0, "arriving": 0}
+
+
+async def test_a_file_that_is_being_taken_in_is_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = await Folder.opened(tmp_path, max_bytes=3500)
+    for n in range(2):
+        await folder.store(bytes([n]) * 1000, age=9000 - n)
+    await folder.space._walk()
+    at_its_place, go_on = threading.Event(), threading.Event()
+    real = blob_folder._fsync_folder
+
+    def slow(path: Path) -> None:
+        at_its_place.set()
+        go_on.wait(LONG)
+        real(path)
+
+    monkeypatch.setattr(blob_folder, "_fsync_folder", slow)
+    storing = asyncio.create_task(folder.store(b"c" * 1500))
+    await asyncio.to_thread(at_its_place.wait, LONG)
+    try:
+        await folder.space.keep()
+        assert folder.space.kept() == {"files": 3500, "logs": 0, "built": 0, "arriving": 0}
+    finally:
+        go_on.set()
+    await storing
+    assert len(await folder.kept()) == 3
 
 
 async def test_a_file_larger_than_all_that_may_be_kept_costs_nothing(tmp_path: Path) -> None:
