@@ -250,9 +250,7 @@ class CurrentPages:
                 self._observe("failed")
             raise
         finally:
-            if (
-                stream is not None
-            ):  # where it was not whole and nothing was told: whoever is being sent it must not wait
+            if stream is not None:  # if neither its end nor a fault was told: whoever is sent it must not wait for ever
                 stream.fail(UpstreamUnavailable(f"The page of {project} was not taken to its end."))
 
     async def _forget(self, project: str) -> None:
