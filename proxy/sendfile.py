@@ -139,6 +139,7 @@ class _Sending:
         if self._done.done():
             await self._done
             return
+        self._seen = self._position - _untaken(self._transport)  # what was sent before this part may wait there too
         self._loop.add_writer(self._out, self._push)
         self._timer = self._loop.call_later(self._every, self._look)
         try:

@@ -138,7 +138,7 @@ async def test_a_late_fault_cuts_the_connection_and_is_not_kept(
     long: FakePyPI, tmp_path: Path, fault: Fault | None
 ) -> None:
     gate = Gate()
-    silence = {"upstream__read_seconds": 0.4} if fault is None else {}
+    silence = {"upstream__read_seconds": 2} if fault is None else {}
     async with serving(long.simple, tmp_path, upstream__page_ttl=60, **silence) as site:
         long.fault("/simple/long/", replace(fault or Fault(), gate=gate, gate_at=HALF - 1000))
         async with site.session.get(f"{site.url}simple/long/", headers={"Accept": JSON}) as begun:

@@ -343,7 +343,7 @@ def test_a_client_that_takes_nothing_is_cut(runner: Any, tmp_path: Path, path: s
 def test_a_slow_client_is_not_cut_while_it_takes_something(runner: Any, tmp_path: Path, path: str) -> None:
     async def scenario() -> None:
         server = Server(tmp_path)
-        server.stall_seconds = 0.4
+        server.stall_seconds = 1.0
         async with server, Client(server.port) as client:
             client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
             client.writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
@@ -359,10 +359,10 @@ def test_a_slow_client_is_not_cut_while_it_takes_something(runner: Any, tmp_path
 async def slowly_read(reader: asyncio.StreamReader) -> bytes:
     """Take some now and then, in a process that stands still at times, which is no client's fault."""
     got = b""
-    for number in range(8):
+    for number in range(10):
         await asyncio.sleep(0.15)
-        if number % 3 == 2:
-            time.sleep(0.5)  # as if there were no processor for it
+        if number == 4:
+            time.sleep(1.1)  # as if there were no processor for it
         got += await reader.readexactly(65_536)
     return got
 
