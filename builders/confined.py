@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from buildthrough.builders.walls import Ends
 
-_PATIENCE_SECONDS = 5.0
+_PATIENCE_SECONDS = 20.0
 _DEATH_SECONDS = 30.0
 _SIGNALLED = 128
 _KILLED = _SIGNALLED + signal.SIGKILL

@@ -157,6 +157,7 @@ async def _run_in_pipes(plan: Plan, walls: Walls, talk: Callable[[Channel], Awai
             limits=limits,
             watchdog=watchdog,
             stop=plan.stop,
+            dies=(lambda: None) if plan.cgroup is None else plan.cgroup.hurry,
         )
         return await _outcome(plan, supervision, watchdog, tree, talk)
 

@@ -36,8 +36,9 @@ class Supervision:
         limits: Limits,
         watchdog: Watchdog,
         stop: asyncio.Event,
+        dies: Callable[[], None] = lambda: None,
     ) -> None:
-        """Take over a tree. ``stop``, once set, ends it as if `hold` were cancelled."""
+        """Take over a tree. ``stop``, once set, ends it as if `hold` were cancelled; ``dies`` is called first."""
         self._tree = tree
         self._channel = channel
         self._log = log
@@ -45,6 +46,7 @@ class Supervision:
         self._limits = limits
         self._watchdog = watchdog
         self._stop = stop
+        self._dies = dies
         self.exit_code = 0
         self.overrun: Overrun | None = None
         self.stuck = False
@@ -78,6 +80,7 @@ class Supervision:
             return self._outcome(talking)
         finally:
             self._clock.stop()  # what its death takes is not its own time
+            self._dies()
             self.exit_code = await self._tree.kill()
             await _cancel(talking, ending, *watches)
             await self._last_words()

@@ -136,7 +136,7 @@ folders = ("/build", "/tmp", "/home/build", "/dev/shm")
 for number in range(400000):
     os.close(os.open("%s/%d" % (folders[number % 4], number), os.O_CREAT))
 """
-    outcome = await inside(script, inodes=4000, wall_seconds=60)
+    outcome = await inside(script, inodes=4000, memory_bytes=1 << 30, wall_seconds=60)
     assert (outcome.exit_code, outcome.overrun) == (137, "inodes")
 
 
@@ -235,10 +235,10 @@ async def test_nothing_survives_a_build_that_is_not_wanted_any_longer(inside, wo
     job = inside.job(BACKGROUND + f"say(begun=True)\n{rest}time.sleep(60)")
     sandbox = BubblewrapSandbox(claim_slots(1, first_uid=FIRST_UID)[0], work)
     running = asyncio.create_task(sandbox.run(Command(argv=tuple(job["argv"]), mounts=(), limits=Limits()), talk))
-    await asyncio.wait_for(begun.wait(), 10)
+    await asyncio.wait_for(begun.wait(), 60)
     if way == "cancelled":
         running.cancel()
-    await asyncio.wait({running}, timeout=10)
+    await asyncio.wait({running}, timeout=60)
     assert inside.survivors() == []
     if way == "cancelled":
         assert running.cancelled()

@@ -90,6 +90,8 @@ def test_builds_take_only_the_processors_that_nobody_wants(tmp_path, monkeypatch
     assert (parents["cpu"] / name / "cpu.idle").read_text() == "0", "the sandbox is set up like anybody else"
     group.give_way()
     assert (parents["cpu"] / name / "cpu.idle").read_text() == "1"
+    group.hurry()
+    assert (parents["cpu"] / name / "cpu.idle").read_text() == "0", "what is killed has to run to die"
     assert (parents["pids"] / name / "pids.max").read_text() == "20"
     assert group.procs == tuple(parent / name / "cgroup.procs" for parent in parents.values())
 
