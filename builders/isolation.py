@@ -136,7 +136,9 @@ async def _attempt(sandbox: Sandbox, work: Path) -> dict[str, Any]:
         keyctl = _KEYCTL.get(platform.machine(), -1)
         words = (str(port), str(folder / "canary"), str(keyctl))
         argv = (python, "-I", "-S", "-c", _ATTEMPT, *words)
-        report, ending = await sandbox.run(Command(argv=argv, mounts=mounts, limits=_LIMITS), _first_message)
+        report, ending = await sandbox.run(
+            Command(argv=argv, mounts=mounts, limits=_LIMITS, gives_way=False), _first_message
+        )
     finally:
         listener.close()
         await listener.wait_closed()

@@ -130,7 +130,7 @@ async def _describe(root: Path, path: str, sandbox: Sandbox, memory: Path) -> In
 
 
 async def _asked(root: Path, path: str, sandbox: Sandbox, script: str) -> str:
-    command = Command(argv=(path, "-I", "-c", script), mounts=(), limits=_LIMITS, root=root)
+    command = Command(argv=(path, "-I", "-c", script), mounts=(), limits=_LIMITS, root=root, gives_way=False)
     try:
         _, ending = await sandbox.run(command, _nothing)
     except InfrastructureFault as fault:

@@ -135,7 +135,7 @@ async def _run_in_pipes(plan: Plan, walls: Walls, talk: Callable[[Channel], Awai
             answers=answers_end,
             messages=messages_end,
             streams=(leash_end, ready_end, log_end),
-            leash=Leash(ready, leash, partial(_begin, clock, plan.cgroup)),
+            leash=Leash(ready, leash, partial(_begin, clock, plan.cgroup if plan.command.gives_way else None)),
         )
         try:
             tree = await walls.start(plan, pipes, ends)

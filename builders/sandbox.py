@@ -83,6 +83,8 @@ class Command:
     environment: Mapping[str, str] = field(default_factory=dict)
     root: Path | None = None
     """A folder that holds another distribution: its programs and libraries are seen inside; None for this machine's."""
+    gives_way: bool = True
+    """Whether it has only the processor time that others leave. What the start of a server waits for does not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -290,3 +290,22 @@ async def test_time_in_which_others_take_the_processors_is_not_held_against_a_bu
         for one in spinning:
             one.kill()
             one.wait()
+
+
+@AS_ROOT
+@pytest.mark.parametrize("gives_way", [True, False])
+async def test_builds_take_what_others_leave_and_what_the_start_waits_for_does_not(inside, work, gives_way):
+    from tests.sandbox.conftest import FIRST_UID
+
+    from buildthrough.builders.slot import claim_slots
+
+    async def look(channel):
+        assert await channel.receive() == {"up": True}
+        return (slot.hierarchy.cpu / f"buildthrough-{os.getpid()}-0/cpu.idle").read_text()
+
+    slot = claim_slots(1, first_uid=FIRST_UID)[0]
+    argv = tuple(inside.job("say(up=True)")["argv"])
+    command = Command(argv=argv, mounts=(), limits=Limits(), gives_way=gives_way)
+    found, ending = await BubblewrapSandbox(slot, work).run(command, look)
+    assert found == f"{gives_way:d}\n"
+    assert ending.exit_code == 0

@@ -91,7 +91,7 @@ async def test_a_flood_is_noticed():
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(log.overrun(), 0.01)
     log.data_received(b"x")
-    assert await asyncio.wait_for(log.overrun(), 1) == "log"
+    assert await asyncio.wait_for(log.overrun(), 60) == "log"
     assert len(heard) == 2
 
 
@@ -118,7 +118,7 @@ async def test_the_watchdog_strikes(limit, request):
         return os.getpid()
 
     watchdog = Watchdog(own, Limits(**limit))
-    assert await asyncio.wait_for(watchdog.overrun(), 5) == request.node.callspec.id
+    assert await asyncio.wait_for(watchdog.overrun(), 60) == request.node.callspec.id
     assert watchdog.peak_bytes > 1 << 20
     assert watchdog.peak_tasks >= 1
     assert watchdog.cpu_seconds > 0
@@ -187,7 +187,8 @@ async def test_a_process_that_waits_is_not_starved_and_one_that_spins_is_ready()
             async with asyncio.timeout(20):
                 while watchdog.is_ready(sleeping.pid):  # it has to start before it can wait
                     await asyncio.sleep(0.01)
-            assert watchdog.is_ready(spinning.pid)
+                while not watchdog.is_ready(spinning.pid):
+                    await asyncio.sleep(0.01)
         finally:
             sleeping.kill()
             spinning.kill()
