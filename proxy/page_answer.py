@@ -121,8 +121,8 @@ async def _body(response: aiohttp.ClientResponse, limit: int, arrival: Arrival |
 
 def _take(decoder: Decoder, raw: bytes, body: io.BytesIO, arrival: Arrival | None) -> None:
     """Take what came out of its coding and hand it on, in one go: each change of threads waits for the interpreter."""
-    for at in range(0, len(raw), PORTION):
-        piece = decoder.feed(raw[at : at + PORTION])
+    # All of it first: what turns out to be too much is refused, if it comes soon enough, before any of it is sent on.
+    for piece in [decoder.feed(raw[at : at + PORTION]) for at in range(0, len(raw), PORTION)]:
         body.write(piece)
         if arrival is not None:
             arrival.piece(piece)

@@ -8,11 +8,13 @@ import io
 import json
 import resource
 import zlib
+from contextlib import suppress
 
+import aiohttp
 import pytest
 from tests.fakes.faults import Fault
 from tests.fakes.waiting import LONG
-from tests.integration.assembled import JSON, serving
+from tests.integration.assembled import HTML, JSON, serving
 
 MIB = 1 << 20
 
@@ -38,14 +40,17 @@ def peak_bytes() -> int:
 
 
 async def test_a_bomb_of_200_mb(pypi, tmp_path, two_hundred_megabytes):
+    """An answer that leaves while its page arrives may have begun by then: it breaks off."""
     pypi.add_project("demo")
     page = Fault(body=two_hundred_megabytes, content_type=JSON, headers={"Content-Encoding": "gzip"})
     pypi.fault("/simple/demo/", page)
     async with serving(pypi.simple, tmp_path, upstream__max_page_bytes=20 * MIB) as site:
         before = peak_bytes()
-        answer = await site.ask("/simple/demo/", Accept=JSON)
-        assert answer.status == 502
-        assert "larger" in answer.sentence
+        with suppress(aiohttp.ClientPayloadError):
+            answer = await site.ask("/simple/demo/", Accept=JSON)
+            assert (answer.status, "larger" in answer.sentence) == (502, True)
+        answer = await site.ask("/simple/demo/", Accept=HTML)
+        assert (answer.status, "larger" in answer.sentence) == (502, True)
         assert peak_bytes() - before < 100 * MIB
         assert (await site.ask("/health/live")).status == 200
 

@@ -185,7 +185,9 @@ def test_a_letter_that_the_terminal_lacks_is_no_traceback(home, api):
 def test_ctrl_c_ends_without_a_traceback(home):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        argv = [sys.executable, "-m", "buildthrough.proxy", "builds", "--server", url]
+        # A shell that starts the tests in the background has them pass Ctrl-C by, and what they start as well.
+        heed = ["env", "--default-signal=INT"]
+        argv = [*heed, sys.executable, "-m", "buildthrough.proxy", "builds", "--server", url]
         with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, cwd=home, env=environment(home)) as process:
             connection, _ = silent.accept()
             with connection:
