@@ -135,6 +135,8 @@ class _Sending:
 
     async def run(self) -> None:
         """Send until the end."""
+        if self._transport.is_closing():  # while the window was brought
+            raise ConnectionResetError("the client left")
         self._push()  # what is short leaves at once
         if self._done.done():
             await self._done
@@ -205,10 +207,11 @@ async def write_patiently(
 
 def _untaken(transport: asyncio.Transport) -> int:
     """Return the bytes that wait here for the client: in the transport and, megabytes at times, in the kernel."""
-    sock = transport.get_extra_info("socket")
+    descriptor = transport.get_extra_info("socket").fileno()
     count = array.array("i", [0])
-    with suppress(OSError):  # the connection is gone, and soon everybody knows
-        fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, count)
+    if descriptor >= 0:  # else it is closed
+        with suppress(OSError):  # the connection is gone, and soon everybody knows
+            fcntl.ioctl(descriptor, termios.TIOCOUTQ, count)
     return transport.get_write_buffer_size() + count[0]
 
 

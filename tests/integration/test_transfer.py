@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import socket
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -17,7 +18,7 @@ from tests.fakes.certificate import server_context
 from tests.fakes.upstream import FakeUpstream
 from tests.fakes.waiting import LONG, until
 
-from buildthrough.proxy import arrival, reading
+from buildthrough.proxy import arrival, reading, sendfile
 from buildthrough.proxy.blobs import Blob, LocalBlobs
 from buildthrough.proxy.download import WITHHELD
 from buildthrough.proxy.downloads import Downloads
@@ -549,5 +550,29 @@ def test_an_empty_answer_is_checked_like_any_other(runner: Any, tmp_path: Path, 
             status, head, body = await asking
             assert (status == 200) is is_right
             assert not is_right or (head["content-length"], body) == ("0", b"")
+
+    runner(scenario)
+
+
+def test_a_client_that_leaves_while_more_is_brought_from_disk(runner, tmp_path, monkeypatch):
+    """Nobody is there any longer when it is: that is no fault of the server's."""
+    gate, bring = threading.Event(), sendfile.bring
+
+    def bring_late(descriptor: int, window: Part) -> None:
+        if window.begin:
+            gate.wait(LONG)
+        bring(descriptor, window)
+
+    async def scenario() -> None:
+        monkeypatch.setattr(sendfile, "at_hand", lambda *_: False)
+        monkeypatch.setattr(sendfile, "bring", bring_late)
+        async with Server(tmp_path) as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(b"GET /kept/big HTTP/1.1\r\nHost: example.org\r\n\r\n")
+            await reader.read(100)
+            writer.transport.abort()
+            await until(lambda: server.app.server is not None and not server.app.server.connections)
+            gate.set()
+            assert await server.outcome() == LEFT
 
     runner(scenario)
