@@ -14,8 +14,8 @@ from tests.fakes.records import a_request
 from bench.peers.ours import Ours
 from buildthrough.builders.database import Database
 from buildthrough.builders.faults import Cancelled
-from buildthrough.builders.queue import SqlQueue
 from buildthrough.builders.request import BuildState
+from buildthrough.builders.sql_queue import SqlQueue
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

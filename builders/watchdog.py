@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from buildthrough.builders.sandbox import Limits
 
 _PERIOD = 0.1
-_HARDLY = 0.5
+_STARVED = 0.5
 """Of one processor: what gets less while it is ready to run is starved."""
 _KIBIBYTE = 1024
 _COUNTED = ("RssAnon:", "RssShmem:")
@@ -54,7 +54,7 @@ class Watchdog:
         """Watch the process that ``root`` will name, and its descendants.
 
         ``folders`` are those of its own file systems whose files are counted, as it names them. ``starved`` is told the
-        seconds in which something of it was ready to run and hardly got a processor: builds take what others leave.
+        seconds that something of it was ready to run and had to wait for a processor: builds take what others leave.
         """
         self._root = root
         self._limits = limits
@@ -83,7 +83,7 @@ class Watchdog:
             before, looked = looked, monotonic()
             passed = looked - before
             had = self.cpu_seconds - spent
-            if had < _HARDLY * passed and await asyncio.to_thread(self.is_ready, root):
+            if had < _STARVED * passed and await asyncio.to_thread(self.is_ready, root):
                 self._starved(passed - had)
 
     def look(self, root: int) -> Literal["memory", "cpu", "inodes"] | None:

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import hdrs, web
 
-from buildthrough.builders.advice import advise
-from buildthrough.builders.failures import classify
 from buildthrough.builders.request import BuildState
+from buildthrough.proxy import described
 from buildthrough.proxy.errors import BadRequest, NotFound
 from buildthrough.proxy.metrics import CONTENT_TYPE
 from buildthrough.proxy.operator_request import authorize, read_body
 from buildthrough.proxy.pool_api import describe_waiting, notices
 from buildthrough.proxy.purge import Selection
-from buildthrough.proxy.resource import PROVENANCE
 from buildthrough.proxy.transfer import send
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from buildthrough.builders.request import Build
-    from buildthrough.builders.workplace import Workplace
-    from buildthrough.proxy.built import BuiltWheel
     from buildthrough.proxy.metrics import Metrics
     from buildthrough.proxy.operations import Operations
     from buildthrough.proxy.pool_control import PoolControl
@@ -87,7 +81,7 @@ class Api:
             limit=_limit(request.query.get("limit")),
         )
         waits = await self._pool.waits(builds)
-        told = [describe(build) | describe_waiting(waits.get(build.id)) for build in builds]
+        told = [described.build(build) | describe_waiting(waits.get(build.id)) for build in builds]
         return web.json_response({"builds": told})
 
     async def request_build(self, request: web.Request) -> web.Response:
@@ -146,8 +140,8 @@ class Api:
         return web.json_response(
             {
                 "dry_run": dry_run,
-                "purged": [_purged(wheel) for wheel in purged.wheels],
-                "unlisted": [_unlisted(build) for build in purged.unlisted],
+                "purged": [described.wheel(wheel) for wheel in purged.wheels],
+                "unlisted": [described.unlisted(build) for build in purged.unlisted],
                 "cancelled": list(purged.builds),
                 "not_asked": list(purged.not_asked),
             }
@@ -155,22 +149,7 @@ class Api:
 
     async def targets(self, _request: web.Request) -> web.Response:
         """List what can be built for here, and how it is isolated."""
-        workplace = self._operations.workplace()
-        return web.json_response(
-            {
-                "isolation": asdict(workplace.workshop.isolation),
-                "builder": _builder(workplace),
-                "targets": [
-                    {
-                        "target": target.slug,
-                        "interpreter": str(target.interpreter.executable),
-                        "has_headers": target.interpreter.has_headers,
-                        "root": None if target.root is None else str(target.root),
-                    }
-                    for target in workplace.workshop.targets
-                ],
-            }
-        )
+        return web.json_response(described.targets(self._operations.workplace()))
 
     async def upstreams(self, request: web.Request) -> web.Response:
         """List the upstreams, and which one each project comes from."""
@@ -188,7 +167,7 @@ class Api:
                     for member in members
                 ],
                 "decisions": [
-                    {"project": one.project, "upstream": one.upstream, "decided": _time(one.decided)}
+                    {"project": one.project, "upstream": one.upstream, "decided": described.time(one.decided)}
                     for one in decisions
                 ],
             }
@@ -241,84 +220,7 @@ class Api:
         return web.Response(text="shutting down\n", status=503)
 
     async def _told(self, build: Build) -> dict[str, Any]:
-        return describe(build) | describe_waiting((await self._pool.waits([build])).get(build.id))
-
-
-def describe(build: Build) -> dict[str, Any]:
-    """Return a build as the API shows it. Times are ISO 8601 in UTC."""
-    request = build.request
-    url = f"/built/{request.project}/{build.wheel_sha256}/{build.wheel}" if build.wheel else None
-    return {
-        "id": build.id,
-        "project": request.project,
-        "version": request.version,
-        "sdist": request.sdist,
-        "sdist_sha256": request.sdist_sha256,
-        "target": request.target,
-        "recipe": request.recipe,
-        "state": build.state.value,
-        "fault": build.fault,
-        "stage": build.stage,
-        "line": build.line,
-        "means": classify(build.fault).means if build.fault else None,
-        "advice": advise(build.fault, build.line) if build.fault else None,
-        "attempts": build.attempts,
-        "priority": build.priority.value,
-        "waits_for": build.waits_for,
-        "created": _time(build.created),
-        "started": _time(build.started),
-        "finished": _time(build.finished),
-        "wheel": build.wheel,
-        "wheel_sha256": build.wheel_sha256,
-        "purged": build.state is BuildState.SUCCEEDED and build.expires is not None,
-        "url": url,
-        "provenance": f"{url}{PROVENANCE}" if url else None,
-        "chain": list(build.chain),
-        "time_cut": _time(build.time_cut),
-        "unlisted": build.unlisted,
-        "unlisted_url": f"/api/v1/builds/{build.id}/wheel" if build.unlisted else None,
-        "findings": json.loads(build.findings) if build.findings else {},
-    }
-
-
-def _builder(workplace: Workplace) -> dict[str, Any] | None:
-    if workplace.builder is None:
-        return None
-    return {
-        "socket": str(workplace.builder),
-        "answers": workplace.away is None,
-        "since": _time(workplace.since),
-        "why": None if workplace.away is None else workplace.away.why,
-    }
-
-
-def _purged(wheel: BuiltWheel) -> dict[str, Any]:
-    return {
-        "project": wheel.project,
-        "version": wheel.version,
-        "filename": wheel.filename,
-        "sha256": wheel.sha256,
-        "size": wheel.size,
-        "target": wheel.target,
-        "sdist": wheel.sdist,
-    }
-
-
-def _unlisted(build: Build) -> dict[str, Any]:
-    request = build.request
-    return {
-        "build": build.id,
-        "project": request.project,
-        "version": request.version,
-        "filename": build.unlisted,
-        "sha256": build.unlisted_sha256,
-        "target": request.target,
-        "sdist": request.sdist,
-    }
-
-
-def _time(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()
+        return described.build(build) | describe_waiting((await self._pool.waits([build])).get(build.id))
 
 
 def _state(value: str | None) -> BuildState | None:

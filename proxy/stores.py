@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from buildthrough.builders.database import Database
-from buildthrough.builders.queue import SqlQueue
 from buildthrough.builders.retry import FailureMemory, RetryPolicy
+from buildthrough.builders.sql_queue import SqlQueue
 from buildthrough.proxy import logs
 from buildthrough.proxy.blobs import LocalBlobs
-from buildthrough.proxy.catalog import SqlCatalog
 from buildthrough.proxy.checks import Checks
 from buildthrough.proxy.decisions import SqlDecisions
 from buildthrough.proxy.errors import StorageFault
@@ -22,6 +21,7 @@ from buildthrough.proxy.loss import find_lost
 from buildthrough.proxy.pages import MAX_BYTES, PageStore
 from buildthrough.proxy.publication import clean_up
 from buildthrough.proxy.space import Part, Space
+from buildthrough.proxy.sql_catalog import SqlCatalog
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

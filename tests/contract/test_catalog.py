@@ -14,10 +14,11 @@ from tests.fakes.waiting import LONG, until
 
 from buildthrough.builders.database import Database
 from buildthrough.builders.faults import Cancelled, PackageFault
-from buildthrough.builders.queue import SqlQueue
 from buildthrough.builders.request import BuildState
-from buildthrough.proxy.catalog import AuditRecord, SqlCatalog
+from buildthrough.builders.sql_queue import SqlQueue
+from buildthrough.proxy.catalog import AuditRecord
 from buildthrough.proxy.errors import Conflict, StorageFault
+from buildthrough.proxy.sql_catalog import SqlCatalog
 
 
 class SqlKind:

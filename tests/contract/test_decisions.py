@@ -10,9 +10,9 @@ import pytest
 from tests.fakes.decisions import FakeDecisions
 
 from buildthrough.builders.database import Database
-from buildthrough.proxy.catalog import SqlCatalog
 from buildthrough.proxy.decisions import SqlDecisions
 from buildthrough.proxy.errors import StorageFault
+from buildthrough.proxy.sql_catalog import SqlCatalog
 
 
 @asynccontextmanager

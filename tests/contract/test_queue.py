@@ -18,9 +18,10 @@ from buildthrough.builders.chain import LONGEST_CHAIN, MOST_BUILDS
 from buildthrough.builders.database import Database
 from buildthrough.builders.faults import Cancelled, InfrastructureFault, NeedsBuild, PackageFault
 from buildthrough.builders.priority import HANDICAP, Priority
-from buildthrough.builders.queue import QueueFull, SqlQueue
+from buildthrough.builders.queue import QueueFull
 from buildthrough.builders.request import TRANSITIONS, BuildState
 from buildthrough.builders.retry import FailureMemory, RetryPolicy
+from buildthrough.builders.sql_queue import SqlQueue
 
 HEADER = PackageFault("build", "syslib.header", "fatal error: ldap.h: No such file or directory")
 NO_DISK = InfrastructureFault("infra.disk", "No space left on device")

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from buildthrough.builders.artifact import CheckedWheel
 from buildthrough.builders.database import Database
-from buildthrough.builders.queue import SqlQueue
+from buildthrough.builders.sql_queue import SqlQueue
 from buildthrough.proxy.blobs import LocalBlobs
-from buildthrough.proxy.catalog import SqlCatalog
 from buildthrough.proxy.publication import publish
 from buildthrough.proxy.purge import Selection, purge
+from buildthrough.proxy.sql_catalog import SqlCatalog
 from tests.fakes.records import a_request
 from tests.fakes.wheels import make_metadata, make_wheel
 

@@ -18,8 +18,8 @@ from buildthrough.builders import ledger
 from buildthrough.builders.database import Database
 from buildthrough.builders.faults import Cancelled, InfrastructureFault
 from buildthrough.builders.priority import Priority, rank
-from buildthrough.builders.queue import SqlQueue
 from buildthrough.builders.request import BuildRequest, BuildState
+from buildthrough.builders.sql_queue import SqlQueue
 
 LONG = 10_000
 NO_DISK = InfrastructureFault("infra.disk", "No space left on device")

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.schema import CreateIndex, CreateTable
 from tests.fakes.waiting import LONG
 
-import buildthrough.proxy.catalog  # noqa: F401 - declares its tables
+import buildthrough.proxy.sql_catalog  # noqa: F401 - declares its tables
 from buildthrough.builders import ledger
 from buildthrough.builders.database import (
     SCHEMA_VERSION,
