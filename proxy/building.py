@@ -59,6 +59,7 @@ class Building:
         self,
         *,
         mirror: Mirror,
+        index: OwnIndex,
         downloads: Downloads,
         catalog: Catalog,
         built: BlobStore,
@@ -70,14 +71,9 @@ class Building:
         recipes: RecipeBook,
         attester: Attester,
         import_seconds: float = 0,
-        private: frozenset[str] = frozenset(),
         observe_stages: Callable[[Stages], None] = lambda _stages: None,
     ) -> None:
-        """Take the collaborators.
-
-        ``import_seconds`` is the time for the import of a module; 0 imports nothing. Wheels of ``private`` upstreams
-        are given only to builds of their own sdists.
-        """
+        """Take the collaborators. ``import_seconds`` is the time for the import of a module; 0 imports nothing."""
         self._observe_stages = observe_stages
         self._mirror = mirror
         self._downloads = downloads
@@ -91,7 +87,7 @@ class Building:
         self._recipes = recipes
         self._attester = attester
         self._import_seconds = import_seconds
-        self._index = OwnIndex(mirror, downloads, private=private)
+        self._index = index
 
     def limits(self, request: BuildRequest) -> Limits:
         """Return the limits of a build: a recipe may change them."""

@@ -7,14 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from buildthrough.proxy import logs
-from buildthrough.proxy.errors import ProxyError, UnknownProject, UpstreamFault, UpstreamInvalid, UpstreamUnavailable
+from buildthrough.proxy.errors import (
+    PageChanged,
+    ProxyError,
+    UnknownProject,
+    UpstreamFault,
+    UpstreamInvalid,
+    UpstreamUnavailable,
+)
 from buildthrough.proxy.flight import Flights
 from buildthrough.proxy.freshness import HIT, MISS, REVALIDATED, Freshness
+from buildthrough.proxy.known_page import Absent, Current
 from buildthrough.proxy.page import Page, take_page
 from buildthrough.proxy.read_pages import ReadPages
 from buildthrough.proxy.rendered import Rendered, Rendering
@@ -30,7 +38,6 @@ if TYPE_CHECKING:
     from buildthrough.proxy.pages import PageStore
     from buildthrough.proxy.patience import Patience
     from buildthrough.proxy.simple_json import JsonDocument
-    from buildthrough.proxy.stored_page import StoredHead
     from buildthrough.proxy.upstream import Upstream
 
 log = logs.logger("current")
@@ -43,34 +50,6 @@ _ABSENT_WEIGHT = 500
 _CURRENT_WEIGHT = 2_000
 _MOST_RENDERS = 12
 """Renderings of one page that are kept in memory."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Current:
-    """What upstream last said of a project; its page itself is kept apart, see `CurrentPages.page`."""
-
-    head: StoredHead
-    checked: float
-    """When upstream last confirmed it, in seconds since the epoch."""
-    stale: bool = False
-    """Upstream failed when it was last asked."""
-    ask_after: float = 0.0
-    """Monotonic time before which an upstream that fails, or that answered with an older page, is left alone."""
-    is_ahead: bool = False
-    """Upstream answered with an older page at least once."""
-    renders: dict[Rendering, Rendered] = field(default_factory=dict)
-
-    def freshness(self, now: float) -> Freshness:
-        """Return how fresh it is where upstream is not asked."""
-        return Freshness.stale(now - self.checked) if self.stale else HIT
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Absent:
-    """Upstream said that there is no such project."""
-
-    until: float
-    """Seconds since the epoch."""
 
 
 class CurrentPages:
@@ -139,6 +118,11 @@ class CurrentPages:
         self._observe("stale" if known.stale else "fresh")
         return known, known.freshness(now)
 
+    def newest(self, project: str, current: Current) -> Current:
+        """Return what upstream said last, as far as it is in memory: else what is given."""
+        known = self._shelf.get(project)
+        return known if isinstance(known, Current) else current
+
     def knows(self, project: str) -> bool:
         """Whether there is an answer, or one is under way."""
         return self._shelf.get(project) is not None or project in self._flights
@@ -170,15 +154,23 @@ class CurrentPages:
         await self._store.drop(project)
 
     async def page(self, project: str, current: Current) -> Page:
-        """Return the page itself. Raise `UpstreamFault` where it was lost here and upstream cannot give it again."""
+        """Return the page itself. Raise `PageChanged` where there is another one by now, or none.
+
+        Raise `UpstreamFault` where it was lost here and upstream cannot give it again.
+        """
         page = await self._read.get(project, current.head)
-        if page is None:
-            log.warning("the stored page is lost and is asked for again", project=project)
+        if page is None and not self._is_replaced(project, current):
+            if project not in self._asking:  # else a newer one may be on its way into the store
+                log.warning("the stored page is lost and is asked for again", project=project)
             await self._asking.join(project, lambda: self._ask(project, None))
             page = await self._read.get(project, current.head)
         if page is None:
-            raise UpstreamUnavailable(f"The page of {project} has changed just now. Ask again.")
+            raise PageChanged(f"The page of {project} changes faster than it can be read. Ask again.")
         return page
+
+    def _is_replaced(self, project: str, current: Current) -> bool:
+        known = self._shelf.get(project)
+        return isinstance(known, Absent) or (known is not None and known.head.digest != current.head.digest)
 
     async def entry(self, project: str, current: Current, path: str) -> Entry | None:
         """Return the file that a page lists under this path. Raise as `page` does."""

@@ -11,6 +11,7 @@
     ├── NotAcceptable         406
     ├── UpstreamFault         upstream's, never shown as a 404
     │   ├── UpstreamUnavailable   503
+    │   │   └── PageChanged
     │   └── UpstreamInvalid       502
     ├── Busy                  503  for a moment
     └── StorageFault          507
@@ -92,6 +93,10 @@ class UpstreamUnavailable(UpstreamFault):
     """Upstream cannot be reached, or answers that it fails."""
 
     status = 503
+
+
+class PageChanged(UpstreamUnavailable):
+    """A page was replaced by a newer one while it was used: what was begun with it is to begin again."""
 
 
 class UpstreamInvalid(UpstreamFault):

@@ -1,4 +1,4 @@
-"""The use cases of the index: project page, file, core metadata, built wheel.
+"""The use cases of the index: project page, file, core metadata. Built wheels are in `buildthrough.proxy.built_wheels`.
 
 A page is asked for by many and changes rarely. It is rendered once for each form and kept with what upstream said, so
 that an unchanged page costs a lookup. Three rules meet here: a page is edited, never modelled anew; a built wheel lives
@@ -8,39 +8,44 @@ and dies with its sdist's listing; upstream's failure never shrinks the index.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from buildthrough.proxy import logs
-from buildthrough.proxy.errors import NotFound
+from buildthrough.proxy.errors import NotFound, PageChanged
 from buildthrough.proxy.flight import Flights
-from buildthrough.proxy.loss import lose
-from buildthrough.proxy.overlay import downloadable, overlay
+from buildthrough.proxy.overlay import overlay
 from buildthrough.proxy.page import render
 from buildthrough.proxy.page_stream import PageStream
 from buildthrough.proxy.rendered import Rendered, Rendering, source_of
-from buildthrough.proxy.resource import METADATA, PROVENANCE, file_resource, metadata_resource
+from buildthrough.proxy.resource import METADATA, file_resource, metadata_resource
 from buildthrough.proxy.screens import ALL
 from buildthrough.proxy.served import ServedFile, ServedPage, StreamedPage
 from buildthrough.proxy.view import FULL
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
 
-    from buildthrough.proxy.blobs import Blob, BlobStore
     from buildthrough.proxy.built import BuiltWheel
     from buildthrough.proxy.catalog import Catalog
-    from buildthrough.proxy.current import Current, CurrentPages
+    from buildthrough.proxy.current import CurrentPages
     from buildthrough.proxy.downloads import Downloads
     from buildthrough.proxy.entry import Entry, ProjectFiles
     from buildthrough.proxy.freshness import Freshness
+    from buildthrough.proxy.known_page import Current
     from buildthrough.proxy.overlay import Addition
     from buildthrough.proxy.page import Page
     from buildthrough.proxy.resource import Resource
     from buildthrough.proxy.screens import Screened, Screens
 
 log = logs.logger("mirror")
+T = TypeVar("T")
+
+_TRIES: Final = 10
+"""How often work begins again because the page that it is about has changed meanwhile."""
 
 
 class Mirror:
@@ -52,7 +57,6 @@ class Mirror:
         current: CurrentPages,
         downloads: Downloads,
         catalog: Catalog,
-        built: BlobStore,
         screens: Screens,
         max_stale: float,
         observe_stale: Callable[[float], None] = lambda _age: None,
@@ -66,9 +70,8 @@ class Mirror:
         self._current = current
         self._downloads = downloads
         self._catalog = catalog
-        self._built = built
         self._screens = screens
-        self._flights: Flights[tuple[str, Rendering], Rendered] = Flights()
+        self._flights: Flights[tuple[str, Rendering, str], Rendered] = Flights()
         self._making: set[asyncio.Task[ServedPage]] = set()
 
     async def close(self) -> None:
@@ -89,7 +92,7 @@ class Mirror:
     async def page(self, project: str, rendering: Rendering) -> ServedPage:
         """Return a project's page. Raise `UnknownProject`, `Denied` or `UpstreamFault`."""
         self._screens.admit(project)
-        return await self._page(project, rendering, *await self._get(project, rendering.view.cutoff))
+        return await self._settle(project, partial(self._page, project, rendering), rendering.view.cutoff)
 
     def page_at_hand(self, project: str, rendering: Rendering) -> ServedPage | None:
         """Return what `page` would, if it is in memory and nothing has to be asked or made; else None."""
@@ -119,7 +122,10 @@ class Mirror:
         found = await self._current.get_or_stream(project, stream)
         if found is None:
             return StreamedPage(last_serial=stream.last_serial, chunks=self._streamed(project, rendering, stream))
-        return await self._page(project, rendering, *found)
+        try:
+            return await self._page(project, rendering, *found)
+        except PageChanged:
+            return await self.page(project, rendering)
 
     async def _streamed(self, project: str, rendering: Rendering, stream: PageStream) -> AsyncIterator[bytes]:
         """Go through what is sent; then make the page anew, better compressed, for whoever asks next."""
@@ -143,7 +149,7 @@ class Mirror:
         rendering = rendering.kept_as(screened.hidden.digest)
         rendered = current.renders.get(rendering)
         if rendered is None or not rendered.is_made_with(wheels, screened.hidden.digest):
-            key = (project, rendering)
+            key = (project, rendering, current.head.digest)
             rendered = await self._flights.join(
                 key, lambda: self._render(project, current, rendering, wheels, screened)
             )
@@ -159,21 +165,32 @@ class Mirror:
     async def screened(self, project: str, cutoff: datetime | None = None) -> tuple[ProjectFiles, Screened]:
         """Return what upstream lists now, and what is hidden of it here. Raise as `files` does."""
         self._screens.admit(project)
-        current, _ = await self._get(project, cutoff)
-        return await self._current.files(project, current), await self._look(project, current, cutoff)
+
+        async def use(current: Current, _: Freshness) -> tuple[ProjectFiles, Screened]:
+            return await self._current.files(project, current), await self._look(project, current, cutoff)
+
+        return await self._settle(project, use, cutoff)
 
     async def listed(self, project: str) -> tuple[ProjectFiles, Sequence[Addition]]:
         """Return what is shown of what upstream lists now, and the built wheels beside it. Raise as `files` does."""
         self._screens.admit(project)
-        current, freshness = await self._current.get(project)
-        files = await self._shown(project, current)
-        return files, overlay(files, await self._catalog.wheels(project)) if freshness.within(self._max_stale) else ()
+
+        async def use(current: Current, freshness: Freshness) -> tuple[ProjectFiles, Sequence[Addition]]:
+            files = await self._shown(project, current)
+            wheels = await self._catalog.wheels(project) if freshness.within(self._max_stale) else ()
+            return files, overlay(files, wheels)
+
+        return await self._settle(project, use)
 
     async def upload_times(self, project: str) -> Mapping[str, datetime]:
         """Return when upstream's files were uploaded, by name, as far as anybody says. Raise as `files` does."""
         self._screens.admit(project)
-        current, _ = await self._current.get(project)
-        return await self._screens.times(project, current.head.digest, lambda: self._current.files(project, current))
+
+        async def use(current: Current, _: Freshness) -> Mapping[str, datetime]:
+            files = partial(self._current.files, project, current)
+            return await self._screens.times(project, current.head.digest, files)
+
+        return await self._settle(project, use)
 
     async def file(self, project: str, path: str, cutoff: datetime | None = None) -> ServedFile:
         """Return an upstream file or its core metadata by its percent-decoded path, as of a moment if one is given.
@@ -185,7 +202,7 @@ class Mirror:
         return ServedFile(
             source=source,
             entry=entry,
-            files=lambda: self._shown(project, current),
+            files=lambda: self._shown_by_now(project, current),
             sha256=resource.hashes.get("sha256"),
             is_metadata=resource.url != entry.url,
         )
@@ -194,6 +211,13 @@ class Mirror:
         """Return how to fetch what `file` sends."""
         return (await self._resource(project, path, None))[1]
 
+    async def _shown_by_now(self, project: str, current: Current) -> ProjectFiles:
+        """Return what is shown of the newest page at hand: upstream is not asked for it."""
+        for _ in range(_TRIES):
+            with suppress(PageChanged):
+                return await self._shown(project, self._current.newest(project, current))
+        return await self.files(project)
+
     async def _shown(self, project: str, current: Current) -> ProjectFiles:
         screened = await self._look(project, current)
         return screened.shown(await self._current.files(project, current))
@@ -201,6 +225,15 @@ class Mirror:
     async def _get(self, project: str, cutoff: datetime | None) -> tuple[Current, Freshness]:
         """Return the page: for a moment just gone, as upstream has it since."""
         return await self._current.get(project, since=0.0 if cutoff is None else cutoff.timestamp())
+
+    async def _settle(
+        self, project: str, use: Callable[[Current, Freshness], Awaitable[T]], cutoff: datetime | None = None
+    ) -> T:
+        """Do something with the page; where it changes meanwhile, begin again with the new one. Raise as `get` does."""
+        for _ in range(_TRIES):
+            with suppress(PageChanged):
+                return await use(*await self._get(project, cutoff))
+        return await use(*await self._get(project, cutoff))
 
     async def _look(self, project: str, current: Current, cutoff: datetime | None = None) -> Screened:
         if self._screens.is_open(project, cutoff):
@@ -216,7 +249,15 @@ class Mirror:
 
     async def _resource(self, project: str, path: str, cutoff: datetime | None) -> tuple[Current, Resource, Entry]:
         self._screens.admit(project)
-        current, _ = await self._get(project, cutoff)
+
+        async def use(current: Current, _: Freshness) -> tuple[Current, Resource, Entry]:
+            return await self._listed_at(project, path, current, cutoff)
+
+        return await self._settle(project, use, cutoff)
+
+    async def _listed_at(
+        self, project: str, path: str, current: Current, cutoff: datetime | None
+    ) -> tuple[Current, Resource, Entry]:
         page = await self._current.page(project, current)
         if page.status == "quarantined":
             raise NotFound(f"{project} is quarantined upstream: none of its files is offered.")
@@ -228,52 +269,6 @@ class Mirror:
             raise NotFound(f"{project}: upstream lists no file {path.rpartition('/')[2]} now.")
         (await self._look(project, current, cutoff)).check(entry.filename)
         return current, (file_resource if is_file else metadata_resource)(entry, page.upstream), entry
-
-    async def built_wheel(
-        self, project: str, sha256: str, filename: str, cutoff: datetime | None = None
-    ) -> tuple[Blob, str]:
-        """Return the bytes of a built wheel, its core metadata or its provenance, and their digest.
-
-        Raise as `file` does.
-        """
-        self._screens.admit(project)
-        suffix = next((one for one in (METADATA, PROVENANCE) if filename.endswith(one)), "")
-        wanted = filename.removesuffix(suffix)
-        # Several sdists may have given the same bytes: one that is still listed is enough.
-        wheels = [one for one in await self._catalog.wheels(project) if one.sha256 == sha256 and one.filename == wanted]
-        if not wheels:
-            raise NotFound(f"No wheel {wanted} with this digest is kept here: it was purged, or was never built.")
-        files, screened = await self.screened(project, cutoff)
-        listed = [one for one in wheels if downloadable(files, one)]
-        if not listed:
-            sdist = wheels[0].sdist
-            raise NotFound(f"{wanted} is not offered: upstream no longer lists the {sdist} that it was built from.")
-        wheel = next((one for one in listed if one.sdist not in screened.hidden.names), listed[0])
-        screened.check(wheel.sdist)
-        if suffix == PROVENANCE:
-            return await self._provenance(wanted, listed)
-        digest = wheel.metadata_sha256 if suffix else wheel.sha256
-        blob = await self._built.open(digest, None if suffix else wheel.size)
-        if blob is None:
-            await lose(self._catalog, self._built, digest)
-            raise NotFound(f"The bytes of {filename} are lost here: it is listed no longer, until it is built again.")
-        return blob, digest
-
-    async def provenance(self, sha256: str) -> Blob:
-        """Return the provenance of a built wheel by the wheel's digest, whatever upstream lists. Raise `NotFound`."""
-        wheels = [one for one in await self._catalog.all_wheels() if one.sha256 == sha256]
-        if not wheels:
-            raise NotFound("No wheel with this digest is kept here: it was purged, or was never built.")
-        return (await self._provenance(wheels[0].filename, wheels))[0]
-
-    async def _provenance(self, filename: str, wheels: Sequence[BuiltWheel]) -> tuple[Blob, str]:
-        """Return the record of the first of some builds that gave the same bytes, if it has one."""
-        for digest in [one.provenance_sha256 for one in wheels if one.provenance_sha256 is not None]:
-            blob = await self._built.open(digest, None)
-            if blob is not None:
-                return blob, digest
-            await lose(self._catalog, self._built, digest)
-        raise NotFound(f"No record is kept of how {filename} was built: it is older than records, or it is lost.")
 
     async def _render(
         self,

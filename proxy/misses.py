@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from buildthrough.builders.database import DatabaseFault
 from buildthrough.builders.request import BuildRequest, BuildState
 from buildthrough.builders.schedule import QueueFull
 from buildthrough.builders.target import serves
 from buildthrough.proxy import logs
 from buildthrough.proxy.client import read_user_agent
 from buildthrough.proxy.entry import sdist_identity
+from buildthrough.proxy.errors import ProxyError
 from buildthrough.proxy.overlay import admits, fitting, overlay
 
 if TYPE_CHECKING:
@@ -29,8 +31,8 @@ if TYPE_CHECKING:
     from buildthrough.proxy.catalog import Catalog
     from buildthrough.proxy.entry import Entry, ProjectFiles
 
-    Download = tuple[Entry, Callable[[], Awaitable[ProjectFiles]], str | None]
-    """The file, the page that lists it as it is when asked for, and the User-Agent."""
+    Download = tuple[str, Callable[[], Awaitable[ProjectFiles]], str | None]
+    """The name of the file, what is listed beside it when that is asked for, and the User-Agent."""
 
 log = logs.logger("misses")
 
@@ -45,6 +47,7 @@ class Verdict(StrEnum):
 
     NOT_SDIST = "not-sdist"
     UNKNOWN_CLIENT = "unknown-client"
+    UNLISTED = "unlisted"
     NO_DIGEST = "no-digest"
     YANKED = "yanked"
     WRONG_PYTHON = "wrong-python"
@@ -63,9 +66,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
-    """A file that a client downloads, and the page that lists it."""
+    """A file that a client downloads, and what is listed beside it."""
 
-    entry: Entry
+    entry: Entry | None
+    """None where it is not listed any more."""
     files: ProjectFiles
     wheels: tuple[BuiltWheel, ...]
     client: Environment | None
@@ -74,6 +78,8 @@ class Sighting:
 def judge(sighting: Sighting, targets: Sequence[Target]) -> Verdict | BuildRequest:  # noqa: PLR0911 - a list of checks
     """Decide whether a download is a miss that can be built for; if so, say what to build."""
     entry, client = sighting.entry, sighting.client
+    if entry is None:
+        return Verdict.UNLISTED
     identity = sdist_identity(entry.filename)
     if identity is None or identity[0] != sighting.files.project:
         return Verdict.NOT_SDIST
@@ -132,7 +138,7 @@ class Misses:
         if len(self._tasks) >= _MAX_UNDER_WAY:
             self._observe(Verdict.OVERLOADED)
             return
-        self._start(self._note_safely((entry, files, user_agent)))
+        self._start(self._note_safely((entry.filename, files, user_agent)))
 
     def _start(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -145,19 +151,23 @@ class Misses:
         await asyncio.gather(*self._tasks)
 
     async def _note_safely(self, download: Download) -> None:
-        entry, files, user_agent = download
+        filename, files, user_agent = download
         try:
-            verdict = await self.note(entry, await files(), user_agent)
+            verdict = await self.note(filename, await files(), user_agent)
+        except (ProxyError, DatabaseFault) as fault:
+            log.warning("a miss could not be looked at", filename=filename, fault=fault.sentence)
+            return
         except Exception:
             # The boundary of a background task: the client has its sdist, and the next miss asks again.
-            log.exception("a miss could not be looked at", filename=entry.filename)
+            log.exception("a miss could not be looked at", filename=filename)
             return
         if verdict is Verdict.BUILDER_AWAY and len(self._put_by) < _MOST_PUT_BY:
-            self._put_by[entry.filename, read_user_agent(user_agent)] = download
+            self._put_by[filename, read_user_agent(user_agent)] = download
 
-    async def note(self, entry: Entry, files: ProjectFiles, user_agent: str | None) -> Verdict:
-        """Look at a download and submit a build request where it is a miss."""
+    async def note(self, filename: str, files: ProjectFiles, user_agent: str | None) -> Verdict:
+        """Look at a download and submit a build request where it is a miss, by what is listed now."""
         wheels = await self._catalog.wheels(files.project)
+        entry = next((one for one in files.entries if one.filename == filename), None)
         sighting = Sighting(entry=entry, files=files, wheels=wheels, client=read_user_agent(user_agent))
         judged = judge(sighting, self._workplace.workshop.targets)
         if judged is Verdict.NO_TARGET and self._workplace.is_unknown:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from buildthrough.builders.target import Target
     from buildthrough.builders.workplace import Workplace
     from buildthrough.proxy.blobs import Blob, BlobStore
+    from buildthrough.proxy.built_wheels import BuiltWheels
     from buildthrough.proxy.catalog import Catalog
     from buildthrough.proxy.decisions import Decision, Decisions
     from buildthrough.proxy.entry import ProjectFiles
@@ -44,6 +45,7 @@ class Operations:
         self,
         *,
         mirror: Mirror,
+        built_wheels: BuiltWheels,
         catalog: Catalog,
         queue: BuildQueue,
         built: BlobStore,
@@ -68,6 +70,7 @@ class Operations:
         self._identify = identify
         self._key = key
         self._mirror = mirror
+        self._built_wheels = built_wheels
         self._catalog = catalog
         self._queue = queue
         self._built = built
@@ -111,7 +114,7 @@ class Operations:
 
     async def provenance(self, sha256: str) -> bytes:
         """Return the record of how the wheel with this digest was built. Raise `NotFound`."""
-        blob = await self._mirror.provenance(sha256)
+        blob = await self._built_wheels.provenance(sha256)
         return await asyncio.to_thread(blob.path.read_bytes)
 
     def public_key(self) -> VerifyingKey:

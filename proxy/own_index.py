@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from buildthrough.proxy.blobs import Blob
+    from buildthrough.proxy.built_wheels import BuiltWheels
     from buildthrough.proxy.downloads import Downloads
     from buildthrough.proxy.entry import Entry
     from buildthrough.proxy.mirror import Mirror
@@ -27,7 +28,13 @@ class OwnIndex:
     """Our own index, as `buildthrough.builders.requirements.Index`: upstream's files and the wheels that we built."""
 
     def __init__(
-        self, mirror: Mirror, downloads: Downloads, *, private: frozenset[str] = frozenset(), asking: str | None = None
+        self,
+        *,
+        mirror: Mirror,
+        built_wheels: BuiltWheels,
+        downloads: Downloads,
+        private: frozenset[str] = frozenset(),
+        asking: str | None = None,
     ) -> None:
         """Offer what all upstreams have, to builds of sdists of the upstream ``asking``; None asks for itself.
 
@@ -35,13 +42,20 @@ class OwnIndex:
         a wheel that others may have.
         """
         self._mirror = mirror
+        self._built_wheels = built_wheels
         self._downloads = downloads
         self._private = private
         self._asking = asking
 
     def asked_by(self, upstream: str) -> OwnIndex:
         """Return this index as a build of an sdist of this upstream may see it."""
-        return OwnIndex(self._mirror, self._downloads, private=self._private, asking=upstream)
+        return OwnIndex(
+            mirror=self._mirror,
+            built_wheels=self._built_wheels,
+            downloads=self._downloads,
+            private=self._private,
+            asking=upstream,
+        )
 
     async def files(self, project: str, *, dated: bool = False) -> Sequence[ListedFile]:
         """Return what a client of our page sees. A built wheel counts as uploaded with its sdist."""
@@ -92,7 +106,7 @@ class OwnIndex:
         try:
             if file.path.startswith("built/"):
                 suffix = ".metadata" if metadata else ""
-                return (await self._mirror.built_wheel(project, file.sha256 or "", file.filename + suffix))[0]
+                return (await self._built_wheels.get(project, file.sha256 or "", file.filename + suffix))[0]
             path = decoded(file.path) + (".metadata" if metadata else "")
             return await self._downloads.blob(await self._mirror.resource(project, path))
         except ProxyError as fault:

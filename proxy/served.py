@@ -40,6 +40,6 @@ class ServedFile:
     source: Blob | Download
     entry: Entry
     files: Callable[[], Awaitable[ProjectFiles]]
-    """What the page lists that lists it."""
+    """What is listed beside it when it is asked for."""
     sha256: str | None
     is_metadata: bool

@@ -22,6 +22,7 @@ from buildthrough.proxy.transfer import send
 from buildthrough.proxy.view import FULL, STRICT, dated
 
 if TYPE_CHECKING:
+    from buildthrough.proxy.built_wheels import BuiltWheels
     from buildthrough.proxy.mirror import Mirror
     from buildthrough.proxy.misses import Misses
     from buildthrough.proxy.projects import Projects
@@ -58,6 +59,7 @@ class Index:
         self,
         *,
         mirror: Mirror,
+        built_wheels: BuiltWheels,
         projects: Projects,
         releases: Releases,
         screens: Screens,
@@ -67,6 +69,7 @@ class Index:
     ) -> None:
         """Take the use cases, and the URL that clients know the server by, where it is not the one that they ask."""
         self._mirror = mirror
+        self._built_wheels = built_wheels
         self._projects = projects
         self._releases = releases
         self._screens = screens
@@ -191,7 +194,7 @@ class Index:
         project = _valid_name(request.match_info["project"])
         filename = request.match_info["filename"]
         sha256 = request.match_info["sha256"]
-        blob, digest = await self._mirror.built_wheel(project, sha256, filename, _moment(request))
+        blob, digest = await self._built_wheels.get(project, sha256, filename, _moment(request))
         content_type = _file_type(filename, is_metadata=filename.endswith(METADATA))
         return await send(request, blob, sha256=digest, content_type=content_type, headers=_FILE_CORS)
 

@@ -21,6 +21,7 @@ from buildthrough.proxy.api import MAX_BODY_BYTES, Api, Readiness
 from buildthrough.proxy.attestation import Attester
 from buildthrough.proxy.boundary import boundary
 from buildthrough.proxy.building import Building
+from buildthrough.proxy.built_wheels import BuiltWheels
 from buildthrough.proxy.current import CurrentPages
 from buildthrough.proxy.cutoff import parse_cutoff
 from buildthrough.proxy.downloads import Downloads
@@ -29,6 +30,7 @@ from buildthrough.proxy.metrics import Metrics
 from buildthrough.proxy.mirror import Mirror
 from buildthrough.proxy.misses import Misses
 from buildthrough.proxy.operations import Operations
+from buildthrough.proxy.own_index import OwnIndex
 from buildthrough.proxy.patience import Patience
 from buildthrough.proxy.policy import parse_rules
 from buildthrough.proxy.pool_api import PoolApi
@@ -132,12 +134,12 @@ async def assemble(
         current=current,
         downloads=downloads,
         catalog=parts.catalog,
-        built=parts.built,
         screens=screens,
         max_stale=settings.upstream.max_stale,
         observe_stale=metrics.stale,
     )
     stack.push_async_callback(mirror.close)
+    built_wheels = BuiltWheels(mirror=mirror, screens=screens, catalog=parts.catalog, built=parts.built)
     projects = Projects(
         upstream=upstream,
         folder=listed,
@@ -152,6 +154,12 @@ async def assemble(
     total = await find_budget(settings)
     building = Building(
         mirror=mirror,
+        index=OwnIndex(
+            mirror=mirror,
+            built_wheels=built_wheels,
+            downloads=downloads,
+            private=frozenset(one.name for one in settings.upstreams if one.wants_credentials),
+        ),
         downloads=downloads,
         catalog=parts.catalog,
         built=parts.built,
@@ -163,7 +171,6 @@ async def assemble(
         recipes=recipes,
         attester=attester,
         import_seconds=settings.build.import_seconds if settings.build.import_check else 0,
-        private=frozenset(one.name for one in settings.upstreams if one.wants_credentials),
         observe_stages=metrics.stages,
     )
     pool = await stack.enter_async_context(
@@ -194,6 +201,7 @@ async def assemble(
 
     operations = Operations(
         mirror=mirror,
+        built_wheels=built_wheels,
         catalog=parts.catalog,
         queue=parts.queue,
         built=parts.built,
@@ -214,6 +222,7 @@ async def assemble(
     shortcut = Shortcut(mirror, metrics)
     index = Index(
         mirror=mirror,
+        built_wheels=built_wheels,
         projects=projects,
         releases=releases,
         screens=screens,

@@ -166,7 +166,7 @@ async def test_a_build_that_finds_the_disk_full_is_our_failure_and_succeeds_late
     async with open_site(tmp_path) as records:
         built = await LocalBlobs.opened(disk / "built")
         building = Building(
-            mirror=None, downloads=None, catalog=records.catalog, built=built, queue=records.queue,
+            mirror=None, index=None, downloads=None, catalog=records.catalog, built=built, queue=records.queue,
             workplace=Workplace(workshop()), limits=None, max_wheel_bytes=1 << 20, work=tmp_path, recipes=RecipeBook(),
             attester=Attester(builder=Builder(versions={}), key=None),
         )  # fmt: skip
