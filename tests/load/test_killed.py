@@ -16,10 +16,11 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import closing
+import traceback
+from contextlib import closing, suppress
 
 import pytest
-from tests.e2e.server import JSON, Server
+from tests.e2e.server import JSON, Server, wait_for
 from tests.fakes.pypi import Stream
 from tests.fakes.sdists import pure_sdist
 from tests.load.process import traceback_in
@@ -29,6 +30,7 @@ SEED = int(os.environ.get("LOAD_SEED", "0")) or random.SystemRandom().randrange(
 THREADS = 12
 PROJECTS = 30
 BUILT = 12
+BROKEN = 3
 
 pytestmark = [pytest.mark.load, pytest.mark.alone, pytest.mark.timeout(120 + ROUNDS * 30)]
 
@@ -36,19 +38,22 @@ pytestmark = [pytest.mark.load, pytest.mark.alone, pytest.mark.timeout(120 + ROU
 def fill(pypi, dice):
     for number in range(PROJECTS):
         for minor in range(4):
-            name = f"plain-{number}-1.{minor}.zip"
+            name = f"plain_{number}-1.{minor}-py3-none-any.whl"
             size = dice.choice((1, 5_000, 300_000, 4_000_000))
             pypi.add(f"plain-{number}", name, Stream(size=size, block=dice.randbytes(20_011)))
     for number in range(BUILT):
         sdist = pure_sdist(f"made{number}", "1.0")
         pypi.add(f"made{number}", sdist.filename, sdist.data)
+    for number in range(BROKEN):
+        pypi.add(f"broken{number}", f"broken{number}-1.0.tar.gz", Stream(size=50_000, block=dice.randbytes(20_011)))
 
 
 class Load:
     """Threads that ask for anything; they mind no broken connection, only wrong bytes."""
 
-    def __init__(self, server, pypi, agent, dice):
-        self.server, self.pypi, self.agent = server, pypi, agent
+    def __init__(self, server, pypi, agent, dice, *, pause):
+        self.server, self.pypi, self.agent, self.pause = server, pypi, agent, pause
+        self.url = server.url  # asked while it runs: a thread may come to run first when it is killed already
         self.seeds = [dice.random() for _ in range(THREADS)]
         self.wrong = []
         self.done = 0
@@ -67,25 +72,33 @@ class Load:
 
     def _run(self, seed):
         dice = random.Random(seed)
-        url = self.server.url
         while not self._stop.is_set():
             project = dice.choice(tuple(self.pypi.projects))
             try:
-                self._one(url, project, dice)
+                self._one(project, dice)
                 self.done += 1
+                time.sleep(dice.uniform(0, self.pause))
             except (OSError, http.client.HTTPException):
                 time.sleep(0.01)
             except AssertionError as fault:
                 if "broke off" not in str(fault):
                     self.wrong.append(f"{project}: {fault}")
+            except Exception:  # noqa: BLE001 - it would end this thread alone
+                self.wrong.append(f"{project}: {traceback.format_exc()}")
 
-    def _one(self, url, project, dice):
+    def _one(self, project, dice):
+        url = self.url
         files = self.pypi.projects[project].files
         choice = dice.random()
-        if choice < 0.08:
-            self.pypi.yank(dice.choice(tuple(files)), f"reason {dice.random()}")  # another page to store
+        yanks = 0.01 if project.startswith("made") else 0.08
+        if choice < yanks:
+            name = dice.choice(tuple(files))
+            if files[name].yanked:
+                self.pypi.unyank(name)
+            else:
+                self.pypi.yank(name, f"reason {dice.random()}")  # another page to store
             return
-        if choice < 0.14:
+        if choice < yanks + 0.02:
             body = {"project": f"made{dice.randrange(BUILT)}", "allow_rebuild": True}
             answer = self.server.ask(
                 f"{url}/api/v1/purge", method="POST", body=body, timeout=60, Authorization=f"Bearer {self.server.token}"
@@ -120,11 +133,19 @@ def look_at_what_lies_there(data, copy):
     return count
 
 
+def older(folder, began):
+    """Return the files from before; what a build puts there meanwhile may go again while one looks."""
+    found = []
+    for path in folder.iterdir():
+        with suppress(FileNotFoundError):
+            found += [path] if path.stat().st_mtime < began else []
+    return found
+
+
 def ask_for_everything(server, pypi, began):
     """Ask a new server for all that it lists. Return how many built wheels there were."""
     for store in ("files", "built", "logs"):
-        left = [path for path in (server.data / store / "v1" / "incoming").iterdir() if path.stat().st_mtime < began]
-        assert left == []
+        assert older(server.data / store / "v1" / "incoming", began) == []
     wheels = 0
     for project in pypi.projects.values():
         listed = server.listed(project.name)
@@ -145,6 +166,21 @@ def ask_for_everything(server, pypi, began):
     return wheels
 
 
+def published(server):
+    return max((build["id"] for build in server.builds() if build["state"] == "SUCCEEDED"), default=0)
+
+
+def live(server, pypi, agent, dice, *, building):
+    """Let a server live for a random while under load, as a builder past the next wheel, and kill it under way."""
+    before = published(server)
+    with Load(server, pypi, agent, dice, pause=0.2 if building else 0) as load:
+        if building:
+            wait_for(lambda: published(server) > before, "wheel that is published")
+        time.sleep(dice.uniform(0.1, 1.5))
+        server.kill()
+    return load
+
+
 def test_killed_at_random_moments(pypi, pip_agent, tmp_path):
     print(f"\nLOAD_SEED={SEED}")
     dice = random.Random(SEED)
@@ -156,10 +192,7 @@ def test_killed_at_random_moments(pypi, pip_agent, tmp_path):
             began = time.time()
             server.start()
             wheels = max(wheels, ask_for_everything(server, pypi, began))
-            with Load(server, pypi, pip_agent, dice) as load:
-                # Each third lives long enough for builds to be published.
-                time.sleep(dice.uniform(2, 4) if number % 3 == 1 else dice.uniform(0.1, 1.5))
-                server.kill()
+            load = live(server, pypi, pip_agent, dice, building=number % 3 == 1)
             assert (trace := traceback_in(server)) == "", f"LOAD_SEED={SEED}\n{trace}"
             assert load.wrong == [], f"LOAD_SEED={SEED}"
             done += load.done
