@@ -10,6 +10,8 @@ ARGS ?=
 # How many tests run at a time; those that are marked `alone` come after the others. MARKS says which tests run.
 WORKERS ?= 1
 MARKS ?= not network
+# AGAIN=1 runs tests that failed once more, when nothing else runs: what passes then is a race, named and still a bug.
+AGAIN ?=
 COVER := --cov --cov-branch
 VENV := .venv
 BIN := $(VENV)/bin
@@ -84,6 +86,15 @@ $(VENV)/.dev: $(VENV)/.made pyproject.toml hatch_build.py
 	    || { tail -n 20 .cache/roots.log; exit 1; }
 	@touch $@
 
+# $(call pytest,ARGUMENTS): 1 is pytest's word for tests that failed; a run that broke off for another reason ends here.
+ifeq ($(AGAIN),)
+pytest = $(BIN)/pytest $(1)
+else
+pytest = rm -f .pytest_cache/v/cache/lastfailed; $(BIN)/pytest $(1) || { [ $$? = 1 ] && \
+    echo "Tests failed. Those that fail again do so for a reason; those that pass now are races, to be mended:" && \
+    $(BIN)/pytest -m "" -v --last-failed --last-failed-no-failures none; }
+endif
+
 # What comes before the tests, the slowest first; two at a time, since most of it waits for others.
 .PHONY: ready
 ready: .cache/roots/.made .cache/clients/.fetched .cache/toolchains/.fetched .cache/wheels/.fetched lint
@@ -92,7 +103,7 @@ ready: .cache/roots/.made .cache/clients/.fetched .cache/toolchains/.fetched .ca
 test: $(VENV)/.dev
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line ready
 ifeq ($(WORKERS),1)
-	$(BIN)/pytest $(COVER) --cov-report=term:skip-covered -m "$(MARKS)" $(ARGS)
+	$(call pytest,$(COVER) --cov-report=term:skip-covered -m "$(MARKS)" $(ARGS))
 else
 	$(BIN)/pytest $(COVER) --cov-report= --numprocesses $(WORKERS) --dist loadfile -m "($(MARKS)) and not alone" $(ARGS)
 	$(BIN)/pytest $(COVER) --cov-append --cov-report=term:skip-covered -m "($(MARKS)) and alone" $(ARGS) \
@@ -100,10 +111,10 @@ else
 endif
 
 network-test: $(VENV)/.dev
-	$(BIN)/pytest -m network $(ARGS)
+	$(call pytest,-m network $(ARGS))
 
 load-test: .cache/wheels/.fetched
-	LOAD_SECONDS=$${LOAD_SECONDS:-300} LOAD_KILLS=$${LOAD_KILLS:-50} $(BIN)/pytest -m load -s $(ARGS)
+	export LOAD_SECONDS=$${LOAD_SECONDS:-300} LOAD_KILLS=$${LOAD_KILLS:-50}; $(call pytest,-m load -s $(ARGS))
 
 fuzz: $(VENV)/.dev
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-60} $(BIN)/pytest -s --timeout 0 tests/fuzz $(ARGS)
