@@ -10,6 +10,7 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from buildthrough.builders.database import DatabaseFault
 from buildthrough.builders.faults import Cancelled, InfrastructureFault
 from buildthrough.builders.request import BuildState
 from buildthrough.proxy import logs
@@ -60,6 +61,8 @@ class Withdrawals:
                     await self._wake.wait()
             try:
                 await self._look_at_all()
+            except DatabaseFault as fault:
+                log.warning("builds could not be looked at after a page changed", fault=fault.sentence)
             except Exception:
                 # The boundary of a background task: what is missed now is seen when the build's turn comes.
                 log.exception("builds could not be looked at after a page changed")

@@ -266,9 +266,10 @@ async def test_what_clients_get_while_upstream_does_so(pypi, tmp_path, monkeypat
     monkeypatch.setattr(arrival, "RESUME_PAUSE", 0.001)
     rows: dict[str, Row] = globals()[table]
     most = {"upstream__max_page_bytes": 20 << 20}
+    patience = {"upstream__patience_seconds": 100, "upstream__stale_after_seconds": 60}  # a machine may stand still
     async with (
         serving(pypi.simple, tmp_path / "hasty", upstream__read_seconds=0.3, **most) as hasty,
-        serving(pypi.simple, tmp_path / "patient", **most) as patient,
+        serving(pypi.simple, tmp_path / "patient", **most, **patience) as patient,
     ):
         given = {
             name: await Place(pypi, hasty if is_silent(row.fault) else patient, number, tmp_path).under(row.fault)

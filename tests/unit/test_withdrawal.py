@@ -9,6 +9,7 @@ from tests.fakes.queue import FakeQueue
 from tests.fakes.records import a_request
 from tests.fakes.waiting import until
 
+from buildthrough.builders.database import DatabaseFault
 from buildthrough.builders.faults import Cancelled, InfrastructureFault
 from buildthrough.proxy.withdrawal import Withdrawals
 
@@ -65,12 +66,18 @@ async def test_what_runs_is_looked_at_from_time_to_time_and_what_waits_is_not():
 
 async def test_a_fault_ends_no_build_and_no_task(caplog):
     house = House()
-    house.faults = {"a": InfrastructureFault("infra.upstream", "down"), "b": ZeroDivisionError(), "c": YANKED}
-    builds = [await house.queue.submit(a_request(name)) for name in "abc"]
+    house.faults = {
+        "a": InfrastructureFault("infra.upstream", "down"),
+        "b": ZeroDivisionError(),
+        "c": DatabaseFault("The disk is full."),
+        "d": YANKED,
+    }
+    builds = [await house.queue.submit(a_request(name)) for name in "abcd"]
     async with house.at_work() as work:
-        for project in "abc":
+        for project in "abcd":
             work.see(project)
             await until(lambda project=project: project in house.checked)
         await until(lambda: house.withdrawn)
-    assert house.withdrawn == [(builds[2].id, "cancelled.yanked")]
-    assert "could not be looked at" in caplog.text
+    assert house.withdrawn == [(builds[3].id, "cancelled.yanked")]
+    foreseen = [record.exc_info is None for record in caplog.records if "could not be looked at" in record.message]
+    assert foreseen == [False, True]  # only the division is told with a traceback
