@@ -145,7 +145,10 @@ class CurrentPages:
         current, _ = await self._flights.join(project, lambda: self._refresh(project))
         if current.stale:
             raise UpstreamUnavailable(f"Upstream cannot be asked about {project} now.")
-        return await self.files(project, current)
+        try:
+            return await self.files(project, current)
+        except PageChanged:
+            return await self.files(project, self.newest(project, current))
 
     async def forget(self, project: str) -> None:
         """Drop what is kept of a project, so that the next request asks upstream."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from buildthrough.proxy.entry import Entry, ProjectFiles
     from buildthrough.proxy.freshness import Freshness
     from buildthrough.proxy.known_page import Current
+    from buildthrough.proxy.page import Page
 
 MOMENT = "2026-01-01T00:00:00Z"
 PAGE = (
@@ -73,6 +74,19 @@ async def test_a_page_that_was_replaced_is_not_taken_for_lost(upstream, pages, c
     assert pages.newest("demo", older) is newer
     assert len(upstream.asked) == asked
     assert caplog.records == []
+
+
+async def test_what_was_asked_just_now_may_be_newer_still(upstream, pages, monkeypatch):
+    find = pages.page
+
+    async def overtaken(project: str, current: Current) -> Page:
+        monkeypatch.undo()
+        upstream.pages["demo"] = page(2)
+        await pages.get("demo")
+        return await find(project, current)
+
+    monkeypatch.setattr(pages, "page", overtaken)
+    assert [file.yanked for file in (await pages.ask("demo")).entries] == ["2"]
 
 
 @pytest.fixture
