@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from buildthrough.builders.faults import InfrastructureFault
-from buildthrough.builders.remote import AWAY, attended, workshop_of
+from buildthrough.builders.remote import AWAY, SILENCE_SECONDS, attended, workshop_of
 from buildthrough.builders.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -28,12 +28,24 @@ _SETTLED_SECONDS = 5.0
 class Lookout:
     """Over the builder at one socket."""
 
-    def __init__(self, socket: Path, workplace: Workplace, *, minimum: Level, pauses: RetryPolicy = PAUSES) -> None:
-        """Below the level ``minimum`` nothing is built, however the builder comes back."""
+    def __init__(
+        self,
+        socket: Path,
+        workplace: Workplace,
+        *,
+        minimum: Level,
+        pauses: RetryPolicy = PAUSES,
+        silence_seconds: float = SILENCE_SECONDS,
+    ) -> None:
+        """Below the level ``minimum`` nothing is built, however the builder comes back.
+
+        One that says nothing for ``silence_seconds`` is taken for dead.
+        """
         self._socket = socket
         self._workplace = workplace
         self._minimum = minimum
         self._pauses = pauses
+        self._silence_seconds = silence_seconds
         self._looked = asyncio.Event()
 
     async def first(self, patience_seconds: float) -> None:
@@ -49,13 +61,13 @@ class Lookout:
         while True:
             came = loop.time()
             try:
-                async with attended(self._socket) as (description, gone):
+                async with attended(self._socket, silence_seconds=self._silence_seconds) as (description, gone):
                     came = loop.time()
                     self._workplace.take_over(workshop_of(description, self._socket, minimum=self._minimum))
                     self._looked.set()
                     self._welcome()
-                    await gone
-                self._miss(f"the builder at {self._socket} went away")
+                    why = await gone
+                self._miss(why)
             except InfrastructureFault as fault:
                 self._miss(fault.line, is_there=fault.kind != AWAY)
             except Exception:

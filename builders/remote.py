@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 AWAY = "infra.builder-away"
 """The class of what fails because the builder is not there, or goes away."""
+SILENCE_SECONDS = 30.0
+"""A builder that says nothing for so long does not live: it was stopped, or hangs."""
 _END_SECONDS = 60.0
 _ANSWER_SECONDS = 10.0
 
@@ -74,17 +76,20 @@ class RemoteSandbox:
 
 
 @asynccontextmanager
-async def attended(socket: Path) -> AsyncIterator[tuple[Description, asyncio.Task[None]]]:
-    """Ask a builder what it has, and stay connected: give that, and what is done when the builder goes away.
+async def attended(
+    socket: Path, *, silence_seconds: float = SILENCE_SECONDS
+) -> AsyncIterator[tuple[Description, asyncio.Task[str]]]:
+    """Ask a builder what it has, and stay connected: give that, and what is done when it is gone, and says why.
 
     Raise `InfrastructureFault` where it does not answer, or not in time.
     """
-    reader, writer = await _connect(socket)
-    gone: asyncio.Task[None] | None = None
+    writer: asyncio.StreamWriter | None = None
+    gone: asyncio.Task[str] | None = None
     try:
         async with asyncio.timeout(_ANSWER_SECONDS):
+            reader, writer = await _connect(socket)
             description = await _answered(reader, writer, {"ask": "attend"}, "description", Description)
-        gone = asyncio.create_task(_end(reader))
+        gone = asyncio.create_task(_end(reader, socket, silence_seconds))
         yield description, gone
     except TimeoutError:
         raise InfrastructureFault(AWAY, f"the builder at {socket} says nothing") from None
@@ -93,13 +98,22 @@ async def attended(socket: Path) -> AsyncIterator[tuple[Description, asyncio.Tas
     finally:
         if gone is not None:
             gone.cancel()
-        await _close(writer)
+        if writer is not None:
+            await _close(writer)
 
 
-async def _end(reader: asyncio.StreamReader) -> None:
-    """Wait for the end of a connection on which nothing more is to come."""
-    with suppress(ConnectionError):
-        await reader.read(1)
+async def _end(reader: asyncio.StreamReader, socket: Path, silence_seconds: float) -> str:
+    """Follow a builder that says every now and then that it lives. Return why it is taken for dead."""
+    try:
+        while True:
+            async with asyncio.timeout(silence_seconds):
+                if not await reader.read(1 << 10):
+                    break
+    except TimeoutError:
+        return f"the builder at {socket} has said nothing for {silence_seconds:g} s: it was stopped, or hangs"
+    except ConnectionError:
+        pass
+    return f"the builder at {socket} went away"
 
 
 async def open_remote_workshop(socket: Path, *, minimum: Level) -> Workshop:

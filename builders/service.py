@@ -27,14 +27,20 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _MODE = 0o660
+_BEAT_SECONDS = 5.0
+"""A small part of `buildthrough.builders.remote.SILENCE_SECONDS`."""
 
 
 class Service:
     """Answers on a socket, one question a connection."""
 
-    def __init__(self, workshop: Workshop, *, shared: Path) -> None:
-        """Lend what the workshop has. ``shared`` is the folder in which the server puts what a build is given."""
+    def __init__(self, workshop: Workshop, *, shared: Path, beat_seconds: float = _BEAT_SECONDS) -> None:
+        """Lend what the workshop has. ``shared`` is the folder in which the server puts what a build is given.
+
+        A server that attends to this builder is told every ``beat_seconds`` that it lives.
+        """
         self._workshop = workshop
+        self._beat_seconds = beat_seconds
         self._shared = shared.resolve()
         self._lent = _lent(workshop)
 
@@ -70,7 +76,7 @@ class Service:
             match question:
                 case {"ask": "attend"}:
                     await frames.write(writer, {"description": encode(self._description())})
-                    await reader.read(1)  # until the server goes away; this builder's end cancels it
+                    await self._stay(reader, writer)
                 case {"ask": "probe", "slot": int() as slot}:
                     await frames.write(writer, {"isolation": encode(await self._slot(slot).probe())})
                 case {"ask": "run", "slot": int() as slot, "level": str() as level, "command": dict() as raw}:
@@ -91,6 +97,16 @@ class Service:
             writer.close()
             with suppress(OSError):
                 await writer.wait_closed()
+
+    async def _stay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Say that this builder lives, until the server goes away; this builder's end cancels it."""
+        left = asyncio.ensure_future(reader.read(1))
+        try:
+            while not (await asyncio.wait((left,), timeout=self._beat_seconds))[0]:
+                await frames.write(writer, {"here": True})
+        finally:
+            left.cancel()
+            await asyncio.wait((left,))
 
     def _description(self) -> Description:
         workshop = self._workshop

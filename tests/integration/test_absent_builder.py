@@ -243,6 +243,49 @@ async def test_a_server_that_goes_away_is_not_attended_for_ever(socket):
         writer.close()
 
 
+async def test_a_builder_says_that_it_lives(socket):
+    async with Service(workshop(), shared=Path("/"), beat_seconds=0.01).listening(socket), asyncio.timeout(LONG):
+        reader, writer = await asyncio.open_unix_connection(str(socket))
+        await frames.write(writer, {"ask": "attend"})
+        assert "description" in await frames.read(reader)
+        assert [await frames.read(reader) for _ in range(3)] == [{"here": True}] * 3
+        writer.close()
+
+
+class Stopping(Service):
+    """A builder that is stopped once it was asked what it has, until it is let go on: by SIGSTOP and SIGCONT."""
+
+    def __init__(self, goes_on, *args, **kwargs):
+        super().__init__(*args, beat_seconds=10 * LONG, **kwargs)
+        self.goes_on, self.asked = goes_on, 0
+
+    async def _answer(self, reader, writer):
+        self.asked += 1
+        if self.asked > 1:
+            await self.goes_on.wait()
+        await super()._answer(reader, writer)
+
+
+async def test_a_builder_that_is_stopped_is_away_until_it_goes_on(socket, caplog):
+    goes_on = asyncio.Event()
+    workplace = Workplace(closed("nothing yet"), builder=socket)
+    lookout = Lookout(socket, workplace, minimum="container", pauses=SOON, silence_seconds=0.05)
+    async with Stopping(goes_on, workshop(FakeSandbox((Sleep(3600),))), shared=Path("/")).listening(socket):
+        looking = asyncio.create_task(lookout.run())
+        try:
+            async with asyncio.timeout(LONG):
+                while "has said nothing for 0.05 s" not in str(workplace.away):
+                    await asyncio.sleep(0.01)
+                assert workplace.target(TARGET) is not None
+                goes_on.set()
+                while workplace.away is not None:
+                    await asyncio.sleep(0.001)
+        finally:
+            looking.cancel()
+            await asyncio.wait((looking,))
+    assert "the builder is away: builds wait for it" in caplog.text
+
+
 def test_a_builder_that_is_away_is_no_fault_of_the_machine():
     assert blame(AWAY) is Blame.BUILD
     assert blame("infra.builder") is Blame.POOL
