@@ -1,6 +1,6 @@
 """Is a wheel's METADATA valid? What pip or uv refuses, or what they read in two ways, is refused; the rest is told.
 
-`packaging.metadata` says what is valid. Of 1,348 METADATA files of 1,063 projects that were looked at, 197 are not by
+`packaging.metadata` says what is valid. Of 1,347 METADATA files of 1,063 projects that were looked at, 197 are not by
 its word, none for a reason that an installer minds: fields that are newer than the version that the file claims
 (License-File in 2.1, by setuptools), version 2.0, the content type ``UNKNOWN``. So only name, version, requirements and
 Requires-Python decide; how pip 26.3 and uv 0.13 take each was tried. Source: the core metadata specification.
