@@ -556,10 +556,11 @@ def test_an_empty_answer_is_checked_like_any_other(runner: Any, tmp_path: Path, 
 
 def test_a_client_that_leaves_while_more_is_brought_from_disk(runner, tmp_path, monkeypatch):
     """Nobody is there any longer when it is: that is no fault of the server's."""
-    gate, bring = threading.Event(), sendfile.bring
+    gate, waits, bring = threading.Event(), threading.Event(), sendfile.bring
 
     def bring_late(descriptor: int, window: Part) -> None:
         if window.begin:
+            waits.set()
             gate.wait(LONG)
         bring(descriptor, window)
 
@@ -569,10 +570,13 @@ def test_a_client_that_leaves_while_more_is_brought_from_disk(runner, tmp_path, 
         async with Server(tmp_path) as server:
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
             writer.write(b"GET /kept/big HTTP/1.1\r\nHost: example.org\r\n\r\n")
-            await reader.read(100)
+            taking = asyncio.ensure_future(reader.read())
+            await until(waits.is_set)
             writer.transport.abort()
-            await until(lambda: server.app.server is not None and not server.app.server.connections)
+            assert server.app.server is not None
+            await until(lambda: not any(one.transport for one in server.app.server.connections))
             gate.set()
+            await taking
             assert await server.outcome() == LEFT
 
     runner(scenario)
