@@ -199,10 +199,11 @@ class Mirror:
         """
         current, resource, entry = await self._resource(project, path, cutoff)
         source = await self._downloads.obtain(resource)
+        bare = replace(current, renders={})  # a miss may be kept until a builder is back: not with what was rendered
         return ServedFile(
             source=source,
             entry=entry,
-            files=lambda: self._shown_by_now(project, current),
+            files=lambda: self._shown_by_now(project, bare),
             sha256=resource.hashes.get("sha256"),
             is_metadata=resource.url != entry.url,
         )
