@@ -10,7 +10,7 @@ ARGS ?=
 # How many tests run at a time; those that are marked `alone` come after the others. MARKS says which tests run.
 WORKERS ?= 1
 MARKS ?= not network
-# AGAIN=1 runs tests that failed once more, when nothing else runs: what passes then is a race, named and still a bug.
+# AGAIN=1 (with one worker) runs tests that failed once more: what passes then is a race, named and still a bug.
 AGAIN ?=
 COVER := --cov --cov-branch
 VENV := .venv

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import select
+import socket as sockets
 import tempfile
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.fakes import waiting
 from tests.fakes.sandbox import FakeSandbox, Sleep
 from tests.fakes.sdists import pure_sdist
 from tests.fakes.waiting import LONG
@@ -250,6 +254,21 @@ async def test_a_builder_says_that_it_lives(socket):
         assert "description" in await frames.read(reader)
         assert [await frames.read(reader) for _ in range(3)] == [{"here": True}] * 3
         writer.close()
+
+
+async def test_a_server_that_dies_with_words_unread_is_no_fault_of_the_builder(socket, caplog):
+    question = b'{"ask":"attend"}'
+    async with Service(workshop(), shared=Path("/"), beat_seconds=0.01).listening(socket):
+        before = asyncio.all_tasks()
+        with sockets.socket(sockets.AF_UNIX) as client:
+            client.connect(str(socket))
+            client.sendall(len(question).to_bytes(4, "big") + question)
+            await waiting.until(lambda: asyncio.all_tasks() - before)
+            await waiting.until(lambda: select.select([client], [], [], 0)[0])
+        await waiting.until(lambda: not asyncio.all_tasks() - before)
+        gc.collect()
+    assert "never retrieved" not in caplog.text
+    assert "Unhandled exception" not in caplog.text
 
 
 class Stopping(Service):
